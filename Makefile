@@ -56,6 +56,7 @@ soak: install-test ## The long property and fuzz suites; an hour
 	$(BIN)/python -m tests.runners.store
 	$(BIN)/python -m tests.runners.damage
 	$(BIN)/python -m tests.runners.lanes
+	$(BIN)/python -m tests.runners.verified
 	$(BIN)/python -m tests.runners.cluster
 
 install: .venv/.installed ## Make .venv and install graphflow

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from graphflow.basics.allocator import keep_freed_memory
 from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.session import Session
@@ -239,6 +240,7 @@ def jobs(folder: Path) -> None:
 def main() -> None:
     """Print what was asked for on the command line, or all of it."""
     wanted = sys.argv[1:] or ["worker", "http", "jobs"]
+    keep_freed_memory()  # as `graphflow serve` does
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         os.environ["GRAPHFLOW_CACHE_DIR"] = str(place / "cache")

@@ -13,7 +13,7 @@ from graphflow.basics.arguments import require
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
-from graphflow.document.embedded import WORKFLOW_KEYWORD, embedded_texts
+from graphflow.document.embedded import WORKFLOW_KEYWORD, carried_beside, embedded_texts
 from graphflow.document.format_1 import Keep
 from graphflow.document.media.containers import ENDINGS
 from graphflow.document.opening import Opened, Source
@@ -53,7 +53,8 @@ def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[R
         raise InvalidInputError(text, where=shorten(name), advice="name another file") from error
     foreign = None
     with suppress(OSError), open_regular(path) as stream:  # what cannot be opened is told by `read`
-        foreign = from_foreign(stream, path.name, tell)
+        if not carried_beside(path, stream):
+            foreign = from_foreign(stream, path.name, tell)
     if foreign is None:
         return Opened(read(path, keep=keep), name, path.parent)
     return Opened(foreign.document, name, path.parent, notices=foreign.notices)

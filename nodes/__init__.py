@@ -51,6 +51,7 @@ from .models.lora import *
 from .models.merging import *
 from .models.motion import *
 from .models.saving import *
+from .models.style import *
 from .output.safety import *
 from .output.saving import *
 from .output.showing import *

@@ -15,6 +15,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+def folder() -> Path:
+    """Return the folder of the ready-made workflows, in which they find their pictures."""
+    return _FOLDER
+
+
 def picture(name: str) -> Path:
     """Return the picture of what a ready-made workflow makes."""
     return path(name).parent / "previews" / f"{name}.jpg"

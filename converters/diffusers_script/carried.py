@@ -31,7 +31,7 @@ _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
     "graphflow.sampling": (
         _ENGINE / "sampling",
         (
-            "levels", "flow_levels", "latent_space", "schedules", "changed_levels", "variance_exploding", "guidance",
+            "levels", "flow_levels", "continuous_levels", "latent_space", "schedules", "changed_levels", "variance_exploding", "guidance",
             "guiders", "modifiers", "geometry",
         ),
     ),

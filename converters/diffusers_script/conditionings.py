@@ -43,7 +43,9 @@ class Control:
         return (self.start, self.end) == ("0.0", "1.0")
 
 
-TOLD = frozenset({"guidance", "references", "method", "picture", "hole", "biased"})
+TOLD = frozenset(
+    {"guidance", "references", "method", "picture", "hole", "biased", "stage_c", "fps", "motion", "noise_augmentation"}
+)
 """Settings of a prompt that networks read; the others say where, when and how strongly it acts."""
 
 KEEP_LENGTH = frozenset({"zeroed", "averaged"})

@@ -1,8 +1,11 @@
-"""What scripts say of models on a flow: noise levels and the space of latents."""
+"""What scripts say of models that they run by their network: noise levels and the space of latents."""
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from graphflow.modelfiles.description import Description
+from graphflow.modelfiles.families import variant_named
 from graphflow.modelfiles.family import LatentFormat
 
 from .families import family_of, flow_of
@@ -19,14 +22,13 @@ def is_raw(part: ModelPart) -> bool:
     return flow_of(part.base) is not None
 
 
-def times_of(model: ModelPart) -> tuple[str, str, str]:
-    """Expressions of a flow model's shift, number of levels, and scale of its time."""
+def times_of(model: ModelPart) -> tuple[str, ...]:
+    """Expressions of the arguments of a model's noise levels; of a flow's its shift, their number, and the scale of its time."""
     if model.times is not None:
         return model.times
     flow = flow_of(model.base)
     assert flow is not None
-    known = flow.times(described_network(model))
-    return repr(known.shift), repr(known.levels), repr(known.timestep_scale)
+    return tuple(map(repr, astuple(flow.times(described_network(model)))))
 
 
 def described_network(model: ModelPart) -> Description:
@@ -35,15 +37,28 @@ def described_network(model: ModelPart) -> Description:
 
 
 def levels_of(script: Script, model: ModelPart) -> str:
-    """The variable of a flow model's noise levels."""
-    made = call("FlowLevels", *times_of(model))
-    script.need("FlowLevels")
-    return _once(script, "levels", made)
+    """The variable of a model's noise levels."""
+    flow = flow_of(model.base)
+    assert flow is not None
+    script.need(flow.levels)
+    return _once(script, "levels", call(flow.levels, *times_of(model)))
 
 
-def space_of(script: Script, base: Base, *, unshifted: bool = False) -> str:
-    """The variable of the map between what the autoencoder makes and what a flow model works on, or the same without shift."""
-    latent: LatentFormat = family_of(base).latent
+def is_flow(base: Base) -> bool:
+    """Whether noisy latents of a model are (1 - sigma) * clean + sigma * noise."""
+    flow = flow_of(base)
+    return flow is not None and flow.is_flow
+
+
+def latent_of(model: ModelPart) -> LatentFormat:
+    """The latents of a model."""
+    variant = variant_named(described_network(model).variant)
+    return (variant and variant.latent) or family_of(model.base).latent
+
+
+def space_of(script: Script, model: ModelPart, *, unshifted: bool = False) -> str:
+    """The variable of the map between what the autoencoder makes and what a model works on, or the same without shift."""
+    latent = latent_of(model)
     known = {"scale": latent.scale, "shift": latent.mean or latent.shift, "deviation": latent.deviation or 1.0}
     if unshifted:
         known["shift"] = 0.0

@@ -13,7 +13,8 @@ from .models import Hook, ModelPart
 class EmptyLatent:
     """Latents of zeros; sizes are expressions in pixels, ``mask`` and ``places`` are as in :class:`Latents`.
 
-    ``frames`` is the expression of their number, for models of several; empty where there is no axis of them.
+    ``frames`` is the expression of their number, for models of several; empty where there is no axis of them. ``edge`` is how
+    many pixels a sample was said to stand for.
     """
 
     width: str
@@ -24,6 +25,7 @@ class EmptyLatent:
     mask: str = ""
     places: str = ""
     frames: str = ""
+    edge: int = 8
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,14 @@ class Pictures:
     expression: str
     flags: str
     checker: ModelPart
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A video: pictures in a variable as in :class:`Pixels`, and the expression of how many are shown a second."""
+
+    variable: str
+    fps: str
 
 
 @dataclass(frozen=True)

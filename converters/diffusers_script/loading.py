@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .families import family_of, flow_of, pipeline_class, text_parts, traits_of
+from .flows import is_flow
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .models import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .nets import how_to_load, net_of
@@ -14,6 +15,9 @@ from .script import Script
 
 ADAPTIVE = "dpm_adaptive"
 """The sampler whose steps hang on the last bits of the prompts."""
+
+PARTS = "Parts"
+"""The class of parts that no pipeline of Diffusers takes."""
 
 COMPONENTS = "components"
 """A demand for the parts of a pipeline, whichever its class."""
@@ -174,11 +178,15 @@ class Loader:
 
     def _load(self, part: ModelPart, kind: Kind) -> str:
         base = part.base
-        name = pipeline_class(base, "img2img" if base.refiner else kind[0])
         from_one, flow = base.is_whole and not base.apart, flow_of(base)
         if flow is not None and flow.holder and not from_one:
             name = flow.holder
-        self.script.use("diffusers", name)
+        else:
+            name = pipeline_class(base, "img2img" if base.refiner else kind[0])
+        if name == PARTS:
+            self.script.need(name)
+        else:
+            self.script.use("diffusers", name)
         options: dict[str, Expression] = (
             {argument: self._alone(net, _changes(part, argument)) for argument, net in base.alone}
             | self._nets(kind)
@@ -235,6 +243,8 @@ class Loader:
                 self.script.need(loader)
             found[name] = call(loader, path)
         if flow_of(base) is not None:
+            if not is_flow(base):
+                return found
             self.script.use("diffusers", "FlowMatchEulerDiscreteScheduler")
             found["scheduler"] = call("FlowMatchEulerDiscreteScheduler")
             parts = text_parts(base)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from .conditionings import TOLD, Conditioning, Control
 from .families import family_of, flow_of, steering_of, traits_of
 from .fitting import guidance_hooks
-from .flows import described_network, is_raw, levels_of, space_of
+from .flows import described_network, is_flow, is_raw, latent_of, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
@@ -82,7 +82,7 @@ class Loops:
             return made, None
         last = f"{seen}[-1]"
         if flow_of(sampling.model.base) is not None:
-            last = f"{space_of(script, sampling.model.base)}.leave({last})"
+            last = f"{space_of(script, sampling.model)}.leave({last})"
         return made, replace(made, variable=script.assign("denoised", last))
 
     def _run(
@@ -107,7 +107,7 @@ class Loops:
                 made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
             script.need(opening[-1].helper if opening else "Inpainting")
             script.add(f"{denoise} = ", made)
-        begin, flow = start, flow_of(sampling.model.base) is not None
+        begin, flow = start, is_flow(sampling.model.base)
         if flow:
             made = call(f"{denoise}.levels.noise_latent", f"{sigmas}[0]", drawn or f"torch.zeros_like({start})", start)
             begin = script.assign("noisy", made)
@@ -132,9 +132,9 @@ class Loops:
             taken, function = [function, *taken], "run_in_log_snr_form"
         made = call(function, *taken, noise=drawing, callback=progress, **dict(solver.options))
         variable = script.assign(sampling.node, made)
-        if flow:
-            finished = f"{space_of(script, sampling.model.base)}.leave({variable} / (1 - {sigmas}[-1]))"
-            script.add(f"{variable} = ", finished)
+        if flow_of(sampling.model.base) is not None:
+            last = f"{variable} / (1 - {sigmas}[-1])" if flow else variable
+            script.add(f"{variable} = ", f"{space_of(script, sampling.model)}.leave({last})")
         if sampling.channels:
             script.add(f"{hook}.remove()")
         return Latents(variable, sampling.model, sampling.latent.mask, sampling.latent.places)
@@ -145,7 +145,9 @@ class Loops:
         if isinstance(latent, EmptyLatent):
             channels, edge = latent.channels, 8
             if flow:
-                channels, edge = str(family_of(base).latent.channels), family_of(base).latent.downscale
+                known = latent_of(sampling.model)
+                edge = latent.edge if channels == str(known.channels) else known.downscale
+                channels = str(known.channels)
             if latent.frames and (not flow or family_of(base).latent.axes != 3):
                 raise UnsupportedError("models of its family make no frames")
             frames = [latent.frames] if latent.frames else []
@@ -154,7 +156,9 @@ class Loops:
         if latent.scaled_for is not None and is_raw(latent.scaled_for) != flow:
             raise UnsupportedError("its latents are those of another family; decode them, and encode the picture again")
         if flow:
-            return self.script.assign("latents", f"{space_of(self.script, base)}.enter({latent.variable}.to(DEVICE))")
+            return self.script.assign(
+                "latents", f"{space_of(self.script, sampling.model)}.enter({latent.variable}.to(DEVICE))"
+            )
         if latent.scaled_for is None:
             return self.script.assign("latents", f"{latent.variable} * {pipe}.vae.config.scaling_factor")
         if latent.scaled_for.base.key == base.key or latent.scaled_for.base.family == base.family:
@@ -193,11 +197,14 @@ class Loops:
         if flow:
             self.script.need(flow.velocity)
             arguments += [flow.velocity, levels_of(self.script, sampling.model)]
-            arguments.append(space_of(self.script, sampling.model.base))
+            arguments.append(space_of(self.script, sampling.model))
         arguments += prompts[:2]
         if sampling.negative is not None and sampling.guider is None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
+        if flow and flow.tells:
+            self.script.need(flow.tells)
+            self.script.add("", call(flow.tells, denoise))
         if flow and flow.misfit:
             self.script.need("require_fit", flow.misfit)
             self.script.add("", call("require_fit", denoise, flow.misfit))

@@ -228,7 +228,7 @@ class ModelPart:
         mode: Of a union ControlNet: the number of the kind of pictures that it gets.
         pictures: What IP-Adapters have a model take after.
         network: What is known of the network where its file is not the checkpoint's.
-        times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
+        times: Expressions of the arguments of its noise levels, where they are not the family's.
         length: Of text encoders with T5: options of how far prompts are filled up.
         controls: ControlNets that steer a flow model whatever it is told.
     """
@@ -241,6 +241,6 @@ class ModelPart:
     mode: int | None = None
     pictures: tuple[PicturePrompt, ...] = ()
     network: Description | None = None
-    times: tuple[str, str, str] | None = None
+    times: tuple[str, ...] | None = None
     length: tuple[tuple[str, str], ...] = ()
     controls: tuple[Any, ...] = ()

@@ -13,11 +13,20 @@ UNET = "UNet2DConditionModel"
 FILES_OF_DIFFUSERS = frozenset({UNET, "ControlNetModel", "ControlNetUnionModel"})
 """Classes whose single files Diffusers reads by itself, in the sizes of Stable Diffusion; UNets by their authors' names only."""
 
-KINDS = {"AutoencoderKL": "raw", "AutoencoderKLFlux2": "patches"}
+KINDS = {
+    "AutoencoderKL": "raw",
+    "AutoencoderKLFlux2": "patches",
+    "AutoencoderKLTemporalDecoder": "together",
+    "PaellaVQModel": "stage_a",
+    "CascadeAutoencoder": "stage_c",
+}
 """What the functions that encode and decode with an autoencoder end in, by its class; others were made for videos."""
 
 RAW_CHANNELS = 4
 """Autoencoders with more channels are those of flow models; their latents are kept as they make them."""
+
+PLACES = {"PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen"}
+"""Where classes are that their library does not show at its top."""
 
 HELPERS = {
     "T2IAdapter": "load_t2i_adapter",
@@ -64,7 +73,7 @@ def net_of(part: ModelPart) -> Net:
     built = ""
     if flow is not None:
         built = flow.builds.get(class_name) or (flow.steering.built(class_name, found.config) if flow.steering else "")
-    made, module = (built, "") if built else (class_name, package)
+    made, module = (built, "") if built else (class_name, PLACES.get(class_name, package))
     return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table, converter)
 
 
@@ -74,7 +83,7 @@ def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:
     if found is None or _is_scaled(found):
         return None
     kind = KINDS.get(found.class_name, "frame")
-    return f"encode_{kind}", f"decode_{kind}"
+    return "encode_raw" if kind == "together" else f"encode_{kind}", f"decode_{kind}"
 
 
 def _is_scaled(part: Part) -> bool:

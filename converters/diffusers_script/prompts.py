@@ -116,9 +116,10 @@ class Prompts:
             if known[method]:
                 self.script.need(known[method])
                 settings["arrange"] = known[method]
+        settings |= {name: told[name] for name in flow.extras if name in told}
         if "picture" in told and flow.channels and described_network(model).task != "generate":
             self.script.need(flow.channels)
-            seen = f"{space_of(self.script, entry.encoder.base)}.enter({told['picture']})"
+            seen = f"{space_of(self.script, model)}.enter({told['picture']})"
             settings["beside"] = call(flow.channels, seen, *([told["hole"]] if "hole" in told else []))
         return settings
 
@@ -198,7 +199,7 @@ class Prompts:
         channels, own = steering.filled(config), family_of(control.net.base).latent.channels
         if control.hole and not steering.marked(config) and channels <= own:
             raise UnsupportedError("its ControlNet was made for whole pictures, and a part of this one is masked")
-        space = space_of(self.script, control.net.base, unshifted=steering.unshifted(config))
+        space = space_of(self.script, control.net, unshifted=steering.unshifted(config))
         taken = [function, self.loader.vae(control.vae), space, control.image, latents]
         helper = "hint_latents"
         if control.hole and not steering.marked(config):
@@ -257,8 +258,8 @@ class Prompts:
             if not flow.layer:
                 raise UnsupportedError("scripts read the usual layer of this family's text encoder only")
             options[flow.layer] = str(encoder.layer)
-        made = {net.made for _, net in encoder.base.alone}
-        if flow.builds and not made & set(flow.builds.values()):
+        wanted = {flow.builds[name] for name in classes if name in flow.builds}
+        if not wanted <= {net.made for _, net in encoder.base.alone}:
             raise UnsupportedError("scripts read this family's text encoder from a file of its own")
         options |= {**dict(entry.further), **dict(encoder.length)}
         self.script.need(flow.encode)

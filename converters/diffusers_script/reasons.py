@@ -12,7 +12,7 @@ _RANDOM = "it draws anew for every run"
 _FAMILY = "it is for models whose families have no scripts but calls of whole pipelines"
 _WAITS = "it waits for a family that is not built, so that graphflow does not run it, either"
 _FILES = "scripts write pictures and latents; save models with graphflow"
-_MEDIA = "scripts write pictures and latents, no video, sound or text"
+_MEDIA = "scripts write pictures, moving ones and latents, and read no video, sound or text"
 _UNKNOWN_COUNT = "how many batches it makes is known only when the workflow runs"
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
-        "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
+        "safety_filter_video", "save_audio", "save_text", "show", "video_to_images",
         "load_audio", "load_video", "slice_video", "trim_audio", "silent_audio", "change_volume", "concat_audio",
         "mix_audio", "split_channels",
     ),
@@ -44,9 +44,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
-        "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "add_stage_c", "apply_hypernetwork",
-        "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
-        "set_cascade_shift", "set_control_prompt", "detail_sampler", "vary_conditioning", "svd_conditioning",
+        "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "apply_hypernetwork",
+        "enlarge_conditioning", "perp_neg_guidance",
+        "set_control_prompt", "detail_sampler", "vary_conditioning",
     ),
 }  # fmt: skip
 

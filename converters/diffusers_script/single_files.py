@@ -21,6 +21,9 @@ AUTOENCODERS: Mapping[str, str] = {
     "AutoencoderKLQwenImage": "load_frame_autoencoder",
     "AutoencoderKLWan": "load_frame_autoencoder",
     "AutoencoderKLQwenImage21": "load_part",
+    "AutoencoderKLTemporalDecoder": "load_part",
+    "PaellaVQModel": "load_part",
+    "CascadeAutoencoder": "load_part",
 }
 """What loads an autoencoder from a file with its authors' names, by its class."""
 
@@ -39,8 +42,6 @@ def loader_of(part: Part) -> str:
     """
     if len(part.files) != 1 or part.files[0].suffix not in (".safetensors", ".gguf"):
         raise UnsupportedError(f"scripts read the {part.name} from one safetensors file or from a folder")
-    if part.keys == "openclip":
-        raise UnsupportedError(f"scripts do not read the {part.name} in the layout of OpenCLIP")
     return AUTOENCODERS[part.class_name] if part.keys == "ldm" and part.class_name in AUTOENCODERS else "load_part"
 
 
@@ -141,9 +142,10 @@ def _shown(change: Change) -> str:
             return f"{first}:{last}/{whole}"
         case "swap_halves":
             return "swap"
+        case "transpose":
+            return "turn"
         case "":
             return ""
-    raise UnsupportedError("scripts do not read files whose tensors are transposed")
 
 
 def tokenizer_source(spec: TokenizerSpec, clip: str) -> tuple[str, str]:

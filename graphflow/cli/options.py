@@ -179,7 +179,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run", metavar="", rich_help_panel=SWEEP,
-        help="Run nothing: say how many variants, nodes, sampling steps and bytes of weights there would be.",
+        help="Run nothing: say how many variants, nodes, sampling steps and bytes of weights there would be, and what --batch samples at once.",
     ),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]

@@ -45,6 +45,7 @@ def carry_out(
         GraphflowError: Variants failed; the others are there.
     """
     from graphflow.cli.progress import SweepDisplay
+    from graphflow.reproduce.index import Index
     from graphflow.sweeps.axes import combined, parse_axis, read_rows
     from graphflow.sweeps.sweep import Sweep
 
@@ -59,6 +60,7 @@ def carry_out(
     display = partial(SweepDisplay, variants=len(sweep.variants))
     with show.watching(session, loaded, display, ignore, preview=preview, safety=options.get("safety")) as watched:
         result = sweep.run(out=out, targets=targets, batch=at_once, **watched, **options)
+    Index(out).note({path: variant.seconds for variant in result.variants for path in variant.written})
     if show.as_json:
         print_json({"event": "result", **to_json(result, out)})
     elif show.quiet:
@@ -101,8 +103,13 @@ def _show(result: Swept, seconds: float) -> None:
 
 def _show_estimate(sweep: Sweep, found: Estimate, show: Show) -> None:
     if show.as_json:
-        names = ("variants", "run", "cached", "write", "stored", "sampling_steps", "weights")
-        print_json({"event": "estimate", **{name: getattr(found, name) for name in names}, "notices": [*found.notices]})
+        names = ("variants", "run", "cached", "write", "stored", "sampling_steps", "weights", "notices")
+        batches = [
+            {"node": node, "variants": number, "times": times}
+            for node, numbers in found.batches.items()
+            for number, times in numbers.items()
+        ]
+        print_json({"event": "estimate", **{name: getattr(found, name) for name in names}, "batches": batches})
         return
     target = console()
     axes = " × ".join(f"{len(axis.rows):,} {' and '.join(axis.names)}" for axis in sweep.variants.axes)
@@ -113,6 +120,9 @@ def _show_estimate(sweep: Sweep, found: Estimate, show: Show) -> None:
         )
     )
     stored = f", {found.stored:,} of them of stored files, for which nothing runs" if found.stored else ""
+    for node, numbers in found.batches.items():
+        at_once = ", ".join(f"{times:,} × {count(number, 'variant')}" for number, times in numbers.items())
+        target.print(styled(f"{node} computes at once: {at_once}"))
     target.print(styled(count(found.write, "write") + stored))
     total = sum(found.weights.values())
     target.print(styled(f"{count(len(found.weights), 'model')} to load, {size(total)} of weights"))

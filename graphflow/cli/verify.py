@@ -45,6 +45,7 @@ def verify(
     Runs in the recorded number of threads, where the machine has them. Exits 1 where a file shows something else or cannot
     be made again, 2 where one does not tell how it was made.
     """
+    from graphflow import workflows
     from graphflow.cli.interruption import interruption
     from graphflow.reproduce.results import is_lock, verify_lock
     from graphflow.reproduce.verify import verify as verify_files
@@ -64,6 +65,7 @@ def verify(
             verdicts = verify_files(
                 [path for path in files if not is_lock(path)],
                 make_session,
+                folders=[Path.cwd(), workflows.folder()],
                 told=(lambda verdict: None) if as_json else lambda verdict: show(target, verdict),
                 **options,
             )

@@ -18,7 +18,7 @@ from graphflow.basics import jsontools
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document import format_1
-from graphflow.document.embedded import embedded_document
+from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD, carried_beside, embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, Problems, WorkflowError
 from graphflow.limits import LIMITS
 
@@ -224,7 +224,7 @@ def _unwritable(value: Any, path: str) -> Iterator[Problem]:
 
 
 def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
-    """Read a document from a JSON file or from a PNG that carries one.
+    """Read a document from a JSON file, or from a picture or the like that carries one or has it in a file beside it.
 
     Args:
         path: The file.
@@ -236,6 +236,9 @@ def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
     """
     try:
         with open_regular(path) as stream:
+            if beside := carried_beside(path, stream):
+                text, told = beside[WORKFLOW_KEYWORD], beside.get(RECORD_KEYWORD)
+                return _made(text, told, source=str(path), file=str(path), keep=keep)
             return from_bytes(stream, source=str(path), file=str(path), keep=keep)
     except FileNotFoundError as error:
         raise InvalidInputError("there is no such file", where=str(path)) from error
@@ -257,6 +260,11 @@ def from_bytes(data: bytes | BinaryIO, *, source: str, file: str, keep: format_1
         text, told = data if isinstance(data, bytes) else data.read(LIMITS.document_bytes + 1), None
     else:
         text, told = carried
+    return _made(text, told, source=source, file=file, keep=keep)
+
+
+def _made(text: str | bytes, told: str | None, *, source: str, file: str, keep: format_1.Keep | None) -> Document:
+    """Make a document of its text and that of its record."""
     if keep is None and told is not None:
         keep = "nodes"
     document = parse(jsontools.loads(text, source=source), source=source, file=file, keep=keep)

@@ -8,8 +8,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
+from graphflow.basics.regular import open_regular
 from graphflow.document.media import png
 from graphflow.document.media.containers import READERS, container_of
 from graphflow.errors import LimitError, Problem, WorkflowError
@@ -54,6 +56,27 @@ def embedded_texts(stream: BinaryIO) -> dict[str, str] | None:
             with suppress(ValueError, RecursionError):
                 texts |= {name: json.dumps(value, ensure_ascii=False) for name, value in json.loads(text).items()}
     return texts
+
+
+def texts_beside(path: Path) -> dict[str, str]:
+    """Return the texts, by keyword, of the file beside one that has no place for them; empty where there is none."""
+    with suppress(OSError, ValueError, RecursionError):
+        with open_regular(path.with_name(path.name + SIDECAR)) as stream:
+            data = stream.read(LIMITS.document_bytes + 1)
+        found = json.loads(data) if len(data) <= LIMITS.document_bytes else None
+        if isinstance(found, dict) and isinstance(found.get(WORKFLOW_KEYWORD), dict):
+            return {keyword: json.dumps(value, ensure_ascii=False) for keyword, value in found.items()}
+    return {}
+
+
+def carried_beside(path: Path, stream: BinaryIO) -> dict[str, str]:
+    """Return :func:`texts_beside` of a file that carries no workflow itself and is none; rewinds its stream."""
+    if path.suffix.lower() == SIDECAR or not (beside := texts_beside(path)):
+        return {}
+    with suppress(ValueError):
+        if WORKFLOW_KEYWORD in (embedded_texts(stream) or {}):
+            return {}
+    return beside
 
 
 def embedded_document(data: bytes | BinaryIO, *, source: str) -> tuple[str, str | None] | None:

@@ -35,6 +35,17 @@ def circumstances(lane: Lane, device: str = "cpu", measures: Iterable[str] = ())
     return (_told(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), models),)
 
 
+def take_threads() -> None:
+    """Have the thread that calls compute with as many threads as torch says.
+
+    Torch tells OpenMP in a thread's first parallel loop; a convolution before that takes OpenMP's own number, and other
+    threads give other bits.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.get_num_threads()
+
+
 @lru_cache(maxsize=64)
 def _told(threads: int, deterministic: bool, models: tuple[str, ...]) -> str:
     import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from graphflow.execution.environment import Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf
-from graphflow.planning.batches import find_marks
+from graphflow.planning.batches import find_marks, leader_of, told_singly
 from graphflow.planning.checked import Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.steps import Mark, Plan
@@ -33,7 +34,7 @@ class Gathering:
 
     Attributes:
         failures: By step: what a node raised. The variants that need it are left out from then on.
-        notices: What is not merged, and why.
+        alone: What is not merged, and why, with the number of variants.
     """
 
     def __init__(
@@ -45,11 +46,16 @@ class Gathering:
         self._fit = fit
         self._batch = batch
         self._marks: dict[str, Mark] = {}
-        self.notices: tuple[str, ...] = ()
+        self.alone: Counter[str] = Counter()
         self._last: dict[int, Together] = {}
         self._known: dict[int, dict[Source, Any]] = {number: {} for number in variants}
 
     def plan(self, shelf: Shelf, known: Mapping[Source, Any]) -> Plan:
+        """Plan what has not failed; its notices tell what is not merged."""
+        made = self.merged(shelf, known)
+        return replace(made, notices=(*made.notices, *told_singly(self.alone)))
+
+    def merged(self, shelf: Shelf, known: Mapping[Source, Any]) -> Plan:
         """Plan what has not failed."""
         plans: dict[int, Plan] = {}
         for number, expanded in self._variants.items():
@@ -62,7 +68,7 @@ class Gathering:
                         self._known[number][source] = known[found]
             plans[number] = self._plan_one(expanded, shelf, self._known[number], self._marks)
         if self._batch != 1 and not self._last:
-            self._marks, self.notices = find_marks(plans, self._batch)
+            self._marks, self.alone = find_marks(plans, self._batch)
             if self._marks:
                 plans = {
                     number: self._plan_one(expanded, shelf, {}, self._marks)
@@ -74,7 +80,7 @@ class Gathering:
         if not self._fit(together.plan):
             together = merge(plans, all_fit=False)
         self._last.update(dict.fromkeys(plans, together))
-        return replace(together.plan, notices=(*together.plan.notices, *self.notices))
+        return together.plan
 
     def names(self, plan: Plan, now: datetime) -> Names:
         """Return what fills in file names: each variant has values of its own."""
@@ -89,11 +95,20 @@ class Gathering:
 
     def results(self, outcome: Outcome, run_id: str) -> dict[int, Result | NodeError]:
         """Return what each variant gave, or why it gave nothing."""
+        shared = replace(outcome, seconds=self._shares(outcome.seconds))
         return {
             number: self._failure(number)
-            or Result.of(together.plans[number], outcome, run_id, source_of=partial(together.source, number))
+            or Result.of(together.plans[number], shared, run_id, source_of=partial(together.source, number))
             for number, together in self._last.items()
         }
+
+    def _shares(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Return the time of each step, of those that one computed for several an equal share of its."""
+        steps = {id(made): made.plan.steps for made in self._last.values()}
+        leaders = {step: leader for found in steps.values() for step in found if (leader := leader_of(found[step]))}
+        members = Counter(leaders.values())
+        own = {step: seconds.get(leader, 0.0) / members[leader] for step, leader in leaders.items()}
+        return {**seconds, **{step: share + seconds.get(step, 0.0) for step, share in own.items()}}
 
     def _failure(self, number: int) -> NodeError | None:
         together = self._last[number]

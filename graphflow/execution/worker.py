@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from graphflow import events, runtime
 from graphflow.errors import StoreError
-from graphflow.execution.circumstances import Circumstances, circumstances, from_json, merged, to_json
+from graphflow.execution.circumstances import Circumstances, circumstances, from_json, merged, take_threads, to_json
 from graphflow.execution.elements import Elements
 from graphflow.execution.environment import Environment, StaleError
 from graphflow.execution.output import WrittenFile, write_fresh, write_stored
@@ -183,6 +183,7 @@ class Worker:
         def call() -> Any:
             return spec.function(**arguments) if tape is None else resumed(partial(spec.function, **arguments), tape)
 
+        take_threads()
         self._tell(task, events.NodeStarted, site, type=task.type)
         started = time.perf_counter()
         arguments = self._arguments(task, spec)

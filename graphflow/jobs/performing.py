@@ -39,8 +39,7 @@ def perform(session: Session, expanded: Expanded, **options: Unpack[RunOptions])
 
 def note_time(result: Result, out: Path, seconds: float) -> None:
     """Have the index of the output folder know how long a run took."""
-    written = [file.path for files in result.files.values() for file in files if file.how == "written"]
-    if written:
-        from graphflow.reproduce.index import Index
+    from graphflow.reproduce.index import Index
 
-        Index(out).note(written, seconds, result.run_id)
+    written = [file.path for files in result.files.values() for file in files if file.how == "written"]
+    Index(out).note(dict.fromkeys(written, seconds), result.run_id)

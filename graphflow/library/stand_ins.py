@@ -15,6 +15,8 @@ WHOLE: tuple[Kind, ...] = ("checkpoint", "diffusion_model")
 """Kinds of files that name a family."""
 ADAPTERS: tuple[Kind, ...] = ("lora",)
 """Kinds of files for which random changes of the model that they meet stand in."""
+_DRAWN = "stand-in, 2"
+"""Goes up when other weights are drawn for the same names."""
 _SCALE = re.compile(r"(?:^|[^0-9a-z])(?:([1248])x|x([1248]))(?![0-9])", re.IGNORECASE)
 
 
@@ -57,7 +59,7 @@ def by_family(name: str, kind: Kind, family: Family, role: str = "") -> Descript
         role: Which text encoder it is, by the name of its part in a whole model.
     """
     if kind in ADAPTERS:
-        fingerprint = digest(["stand-in", name, kind, family.name])
+        fingerprint = digest([_DRAWN, name, kind, family.name])
         return Description(name, None, kind, "stand-in", family.name, fingerprint=fingerprint)
     entry = next((entry for entry in family.stand_ins if entry.denoises and entry.of_kind(kind, role)), None)
     return None if entry is None else _described(name, kind, family, entry, role)
@@ -91,7 +93,7 @@ def _described(name: str, kind: Kind, family: Family, entry: StandIn, role: str 
         parts=parts,
         scheduler=entry.scheduler if entry.denoises else {},
         tokenizers=tuple(spec for part, small in tiny.items() for spec in small.tokenizers(part)),
-        fingerprint=digest(["stand-in", *mark]),
+        fingerprint=digest([_DRAWN, *mark]),
     )
 
 
@@ -99,7 +101,7 @@ def _vision(name: str, kind: Kind) -> Description:
     """A network that finds things in pictures, with random weights: what it finds is chance."""
     class_name, config = TINY_VISION[kind]
     part = Part(kind, class_name, dict(config), files=(), stands_for=name)
-    return Description(name, None, kind, "stand-in", parts={kind: part}, fingerprint=digest(["stand-in", name, kind]))
+    return Description(name, None, kind, "stand-in", parts={kind: part}, fingerprint=digest([_DRAWN, name, kind]))
 
 
 def _upscaler(name: str) -> Description:
@@ -107,5 +109,5 @@ def _upscaler(name: str) -> Description:
     told = _SCALE.search(name)
     scale = int(told[1] or told[2]) if told else 4
     part = Part("upscaler", "Upscaler", {"scale": scale}, files=(), stands_for=name)
-    fingerprint = digest(["stand-in", name, scale])
+    fingerprint = digest([_DRAWN, name, scale])
     return Description(name, None, "upscale_model", "stand-in", parts={part.name: part}, fingerprint=fingerprint)

@@ -47,7 +47,7 @@ class LoadedPart:
         self.patches: tuple[Any, ...] = ()
         self._changed: frozenset[str] = frozenset()
         self.module = build(part)
-        state = self.module.state_dict()
+        state = self.module.state_dict(keep_vars=True)  # which tells parameters from buffers
         self.shapes = {name: tensor.shape for name, tensor in state.items()}
         self.tensors = tensors_of(part, state)
         for name in self.shapes:

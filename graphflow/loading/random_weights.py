@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow.loading.mapped import MappedTensors
 
@@ -37,7 +37,8 @@ class RandomTensors:
 
     Args:
         part: What they are for.
-        like: Its tensors without weights, of which such as are no weights have their values already; or their shapes.
+        like: Its tensors without weights, of which buffers have their values already, parameters never: those that torch did
+            not leave empty hold chance; or their shapes.
     """
 
     def __init__(self, part: Part, like: Mapping[str, Tensor] | Mapping[str, torch.Size]) -> None:
@@ -48,7 +49,7 @@ class RandomTensors:
         """One tensor."""
         like = self._like[name]
         if isinstance(like, Tensor):
-            if like.device.type != "meta":
+            if like.device.type != "meta" and not isinstance(like, nn.Parameter):
                 return like
             if not like.is_floating_point():
                 return torch.zeros(like.shape, dtype=like.dtype)

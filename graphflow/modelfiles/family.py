@@ -111,6 +111,7 @@ class Variant:
         dropped_layers: Last layers of its text encoder that the published models leave out, which are counted still.
         gguf: What `general.architecture` of GGUF files says of it; empty where none are written.
         pipeline: Diffusers' pipeline class for its models from text, where it is not the family's.
+        latent: Its latents, where they are not the family's.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Variant:
     dropped_layers: int = 0
     gguf: str = ""
     pipeline: str = ""
+    latent: LatentFormat | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Noise levels of flow models, without torch."""
+"""Noise levels of models, without torch."""
 
 from __future__ import annotations
 
@@ -31,3 +31,31 @@ class FlowTimes:
             return cls(shift=shift, levels=10 * levels, timestep_scale=1000.0)
         shift = float(config.get("shift") or config.get("flow_shift") or 1.0)
         return cls(shift=shift, levels=levels, timestep_scale=1000.0)
+
+
+@dataclass(frozen=True)
+class CosineTimes:
+    """Noise levels of a cosine schedule.
+
+    Attributes:
+        shift: Factor on sigma; 1 is none.
+    """
+
+    shift: float = 1.0
+
+
+@dataclass(frozen=True)
+class LogTimes:
+    """Noise levels even in log sigma.
+
+    Attributes:
+        sigma_min: The lowest.
+        sigma_max: The highest.
+    """
+
+    sigma_min: float
+    sigma_max: float
+
+
+OtherTimes = CosineTimes | LogTimes
+"""Noise levels of models that are none on a flow."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.modelfiles.description import Config, Description, Part
-from graphflow.modelfiles.flow_times import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes, OtherTimes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +65,21 @@ class FlowSteering:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowScripts:
-    """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
+    """How scripts run a family by its network: a pipeline of Diffusers for the parts, and functions that they carry.
 
     Attributes:
         velocity: The function of the family's that evaluates the network: (network, x, time, *, embeds, ...), with what
             else a prompt tells by name.
-        times: The noise levels of a model.
+        times: The arguments of a model's noise levels.
+        levels: The class of noise levels.
+        tells: The function that a denoiser goes through whose network does not tell a flow's velocity.
+        extras: What else `velocity` reads of a prompt by name.
         misfit: The function that says of (x, references, picture_places) why `velocity` cannot draw it, with the way out;
             empty where it always can.
         encode: The function that makes of (pipeline, parts of a prompt) what `velocity` reads: one of the exporter's, or
             of the family's.
-        holder: The pipeline class that holds parts from files of their own, where the family's needs more than these.
+        holder: The class that holds parts from files of their own, where the family's pipeline needs more than these; one of
+            the exporter's where no pipeline takes them.
         options: Its further arguments, by the class of the text encoder.
         reads: What its language model is told of a prompt in which brackets mean no weights; None where they do.
         layer: The option of `encode` that says which hidden layer is read; empty where none does.
@@ -84,7 +88,7 @@ class FlowScripts:
         attends: Whether `velocity` takes `spans` of a prompt that get more attention than others.
         channels: The function that makes further channels of a picture and the mask of its hole; empty where none are read.
         sees: Whether `encode` takes `pictures` that a prompt speaks of, and whether they are `numbered`.
-        builds: Classes that scripts carry in place of a library's for text encoders, by its name.
+        builds: Classes that scripts carry in place of a library's, by its name.
         references: The functions that place reference pictures for a model, by the names of `set_reference_method`; the
             usual one first. Empty where `velocity` itself places them.
         adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
@@ -95,11 +99,16 @@ class FlowScripts:
             config; empty where it reads them wrongly, or there is none.
         steering: How ControlNets steer; None where scripts know none.
         adapts: Whether its pipeline loads IP-Adapters.
+        styles: The function that has a denoiser read the style of (image encoder, projector, picture, crop); empty where
+            there is none.
     """
 
     velocity: str
-    times: Callable[[Description], FlowTimes]
+    times: Callable[[Description], FlowTimes | OtherTimes]
     encode: str
+    levels: str = "FlowLevels"
+    tells: str = ""
+    extras: tuple[str, ...] = ()
     misfit: str = ""
     holder: str = ""
     options: Callable[[str], Mapping[str, Any]] = lambda _: {}
@@ -118,6 +127,12 @@ class FlowScripts:
     converter: Callable[[Config], str] = lambda _: ""
     steering: FlowSteering | None = None
     adapts: bool = False
+    styles: str = ""
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether noisy latents are (1 - sigma) * clean + sigma * noise."""
+        return not self.tells
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": DENOISERS,
     "vae": ("vae",),
     "image_encoder": ("image_encoder",),
-    "controlnet": ("controlnet",),
+    "controlnet": ("controlnet", "style_projector"),
     "ip_adapter": ("ip_adapter",),
     "motion_module": ("adapter",),
     "style_model": ("style_model",),

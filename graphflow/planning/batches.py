@@ -22,9 +22,10 @@ from graphflow.spec.decorator import Merging, NodeSpec, OutputSpec
 from graphflow.spec.link_types import ANY
 
 CALLS, INDEX = "calls", "index"
+_BATCH = "~batch"
 
 
-def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, Mark], tuple[str, ...]]:
+def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, Mark], Counter[str]]:
     """Find the steps that are to be computed together.
 
     Args:
@@ -32,7 +33,7 @@ def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, M
         most: How many at once; None is as many as pays.
 
     Returns:
-        By key: a mark that those which may be one call have in common; and what the user should know of the others.
+        By key: a mark that those which may be one call have in common; and of how many others something is to be told.
     """
     groups: dict[str, dict[str, int]] = {}
     names: dict[str, str] = {}
@@ -41,7 +42,10 @@ def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, M
         sequences = plan.maybe_sequences()
         for step in plan.steps.values():
             merging = step.spec.merging
-            if merging is None or step.key is None or step.action != "run":
+            if merging is None or step.action not in ("run", "conditional"):
+                continue
+            if step.key is None or step.action == "conditional":
+                alone[f"{step.id} runs singly: what it computes is not known before the run"] += 1
                 continue
             number, why = _most(step, plan, merging, most)
             if why is None and any(_is_sequence(argument, sequences) for argument in step.arguments.values()):
@@ -61,8 +65,12 @@ def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, M
     for name, number in lonely.items():
         if sum(name == other for other in names.values()) > 1:
             alone[f"{name} runs singly: no other variant differs in seed and prompts only"] += number
-    notices = [f"{text} ({count(number, 'variant')})" for text, number in alone.items()]
-    return marks, tuple(notices)
+    return marks, alone
+
+
+def told_singly(alone: Mapping[str, int]) -> list[str]:
+    """Say what is not merged, and of how many variants."""
+    return [f"{text} ({count(number, 'variant')})" for text, number in alone.items()]
 
 
 def gather(steps: Mapping[str, Step]) -> dict[str, Step]:
@@ -88,16 +96,23 @@ def leader_of(step: Step) -> str | None:
     return calls.node if step.mark is not None and isinstance(calls, Source) else None
 
 
+def computes_at_once(step: Step) -> tuple[str, int] | None:
+    """Return which node of how many variants a step computes at once; None for one that computes its own."""
+    if step.spec.primary != CALLS:
+        return None
+    return step.id.removesuffix(_BATCH), len({name.partition(".")[0] for name in step.arguments})
+
+
 def _leader(members: Sequence[Step]) -> Step:
     first = members[0]
     merging = first.spec.merging
     assert merging is not None
     return replace(
         first,
-        id=f"{first.id}~batch",
+        id=f"{first.id}{_BATCH}",
         spec=replace(
             first.spec,
-            type=f"{first.spec.type}~batch",
+            type=f"{first.spec.type}{_BATCH}",
             function=_calling(first.spec, merging),
             inputs={
                 f"{index}.{name}": given for index, _ in enumerate(members) for name, given in first.spec.inputs.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphflow.basics.wording import nearest
+from graphflow.document.document import split_address
 from graphflow.errors import Problem, WorkflowError
 from graphflow.planning.checked import Checked, CheckedNode, Source
 from graphflow.planning.expand import Expanded
@@ -101,6 +102,9 @@ def _ends(
         return tuple(writing if writes_only and writing else found)
     found = []
     for address in targets:
+        node = split_address(address)[0]
+        if node in expanded.flat.nodes and node not in checked.nodes:  # what is wrong with it is told
+            continue
         source = checked.source(address)
         if source is None or source.output not in checked.nodes[source.node].spec.output_types:
             problems.append(Problem(f"target {address!r}", "there is no such node or output", _hint(address, checked)))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
+from graphflow.document.document import Document
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse, NoFiles
@@ -21,7 +22,7 @@ from graphflow.planning.lowering import lower
 from graphflow.planning.marking import source_type
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.reach import Reach
-from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed, versions_here
+from graphflow.planning.record import BUILTIN, STANDING_IN, bare_names, differences, make_facts, renamed, versions_here
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Mark, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -91,7 +92,9 @@ def plan(
     sources = tuple(end for end in targets_behind if isinstance(end, Source))
     filters = lowered.guarded.filters
     checks = {node_id: {"policy": safety, "checked": bool(before)} for node_id, before in filters.items()}
-    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks, metadata, marking)
+    decision = _Decision(
+        keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks, metadata, marking, registry.versions
+    )
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
     random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
@@ -122,6 +125,7 @@ class _Decision:
     checks: Mapping[str, Mapping[str, Any]]
     metadata: bool
     marking: bool
+    packs: Mapping[str, str]
     stored_artifacts: set[str] = field(default_factory=set)
 
     def steps(self, ends: tuple[Source, ...]) -> dict[str, Step]:
@@ -220,7 +224,8 @@ class _Decision:
     @cached_property
     def _workflow(self) -> tuple[Any, str]:
         """The document as files carry it, with its digest; made once for all of them."""
-        workflow = renamed(self.keying.expanded.document.to_json(), self._names)
+        versions = {node.spec.type: node.spec.version for node in self.nodes.values()}
+        workflow = renamed(_with_versions(self.keying.expanded.document, versions).to_json(), self._names)
         return workflow, digest(workflow)
 
     @cached_property
@@ -235,10 +240,11 @@ class _Decision:
         return listed, Reach(self.nodes, own)
 
     @cached_property
-    def _types(self) -> Reach[tuple[str, int, bool]]:
-        """The types of the nodes that each descends from: names, versions, and whether they generate."""
-        types = {node.id: [(node.spec.type, node.spec.version, node.spec.generates)] for node in self.nodes.values()}
-        return Reach(self.nodes, types)
+    def _types(self) -> Reach[tuple[str, int, bool, str]]:
+        """The types of the nodes that each descends from: names, versions, whether they generate, and packs."""
+        specs = {node.id: node.spec for node in self.nodes.values()}
+        told = {id: [(spec.type, spec.version, spec.generates, spec.pack)] for id, spec in specs.items()}
+        return Reach(self.nodes, told)
 
     def _descends(self, node_id: str) -> tuple[FileUse, ...]:
         """Return the files that what a node makes descends from."""
@@ -258,12 +264,13 @@ class _Decision:
         if self.metadata:
             files = {use.need.name: use.fingerprint for use in uses if use.fingerprint}
             random = {use.need.name for use in uses if use.stands_in}
-            versions = [(type, version) for type, version, _ in types]
+            versions = [(type, version) for type, version, *_ in types]
+            packs = {pack: self.packs[pack] for *_, pack in types if pack != BUILTIN and self.packs.get(pack)}
             checks, numerics = self.checks.get(node.id), self.keying.numerics
-            record["record"] = make_facts(node.id, versions, files, numerics, checks, random)
+            record["record"] = make_facts(node.id, versions, packs, files, numerics, checks, random)
             if batched := self._batched.of(node.id):
                 record["record"]["batched"] = sorted(batched)
-        if self.marking and (mark := source_type(any(generates for *_, generates in types), uses)):
+        if self.marking and (mark := source_type(any(generates for _, _, generates, _ in types), uses)):
             record["mark"] = mark
         key = self.keying.keys[node.id]
         workflow, digest_of_it = self._workflow if self.metadata else (None, "")
@@ -300,3 +307,13 @@ class _Decision:
         if changes:
             return "changed: " + ", ".join(changes)
         return "its result is no longer stored" if node.spec.persist else "its result is kept in memory only"
+
+
+def _with_versions(document: Document, versions: Mapping[str, int]) -> Document:
+    """Return a document that tells the versions of its node types, so that later ones can migrate it."""
+    nodes = {
+        id: entry if entry.version else entry.model_copy(update={"version": versions.get(entry.type)})
+        for id, entry in document.nodes.items()
+    }
+    inner = {name: _with_versions(part, versions) for name, part in document.workflows.items()}
+    return document.model_copy(update={"nodes": nodes, "workflows": inner})

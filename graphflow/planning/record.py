@@ -22,6 +22,8 @@ _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
 RECORD_FORMAT = 2
 """Goes up when files of the same plan are to be written anew because their record says more."""
+BUILTIN = "builtin"
+"""The pack that comes with graphflow, whose version is graphflow's."""
 STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -47,9 +49,14 @@ def bare_names(
                 if isinstance(value := node.params.get(name), str)
             ]
         for need in needs:
-            if expanded.trusts(node.id, need.param) and (not need.model or _PLAIN_PATH.match(need.name)):
-                found[need.name] = _SEPARATOR.split(need.name.rstrip("/\\"))[-1]
+            if expanded.trusts(node.id, need.param):
+                found[need.name] = bare_name(need.name, model=need.model)
     return {name: bare for name, bare in found.items() if name != bare}
+
+
+def bare_name(name: str, *, model: bool) -> str:
+    """Return a file's name without the folders that the user named it with; names in model folders keep theirs."""
+    return name if model and not _PLAIN_PATH.match(name) else _SEPARATOR.split(name.rstrip("/\\"))[-1]
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:
@@ -69,6 +76,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 def make_facts(
     node: str,
     node_types: Iterable[tuple[str, int]],
+    packs: Mapping[str, str],
     files: Mapping[str, str],
     numerics: Numerics,
     safety: Mapping[str, Any] | None,
@@ -79,6 +87,7 @@ def make_facts(
     Args:
         node: The node that writes.
         node_types: Types and versions of the nodes that what it writes descends from, itself among them.
+        packs: Versions of the packs that bring them, beside the built-in one.
         files: Fingerprints of the files that the written value descends from, by the names to call them.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
@@ -94,6 +103,8 @@ def make_facts(
     }
     if numerics.parts:
         facts["part_devices"] = numerics.parts
+    if packs:
+        facts["packs"] = dict(sorted(packs.items()))
     if random:
         facts["warning"] = f"{STANDING_IN} {', '.join(sorted(random))}"
     if safety is not None:

@@ -54,9 +54,11 @@ def unlike(made: Mapping[str, Any], here: Mapping[str, Any], *, only_both: bool 
 
 
 def _rank(name: str) -> int:
+    if name == "warning":  # of random weights
+        return -1
     if name.startswith(("model ", "file ")):
         return 0
-    if name.startswith("node type "):
+    if name.startswith(("node type ", "node pack ")):
         return 1
     for rank, group in enumerate((_FACTS, ("torch",), _LATER, _DRAWING), 2):
         if name in group:
@@ -80,8 +82,10 @@ def _facts(record: Mapping[str, Any], digested: Collection[str]) -> Iterator[tup
         if name not in digested and isinstance(fingerprint, str):
             yield f"file {name!r}", fingerprint
     yield from ((f"node type {name}", str(number)) for name, number in as_table(record.get("node_types")).items())
+    yield from ((f"node pack {name}", str(version)) for name, version in as_table(record.get("packs")).items())
     if record:
         yield "sampled", "with other variants" if record.get("batched") else "alone"
+        yield "warning", _text(record.get("warning")) or "none"
     mixed = as_table(record.get("mixed"))
     for name in (*_FACTS, *_LATER, "graphflow"):
         if isinstance(several := mixed.get(name), list):

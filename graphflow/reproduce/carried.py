@@ -13,10 +13,16 @@ from typing import Any
 from graphflow.basics.jsontools import read_table
 from graphflow.basics.marks import marks_of
 from graphflow.basics.regular import open_regular
-from graphflow.document.embedded import GRID_KEYWORD, RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
+from graphflow.document.embedded import (
+    GRID_KEYWORD,
+    RECORD_KEYWORD,
+    SIDECAR,
+    WORKFLOW_KEYWORD,
+    embedded_texts,
+    texts_beside,
+)
 from graphflow.document.infotext import in_texts
 from graphflow.errors import InvalidInputError
-from graphflow.limits import LIMITS
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,8 @@ def carried(path: Path) -> Carried:
     try:
         with open_regular(path) as stream:
             texts = embedded_texts(stream)
-        beside = path.with_name(path.name + SIDECAR)
-        if WORKFLOW_KEYWORD not in (texts or {}) and beside.is_file():
-            with open_regular(beside) as stream:
-                texts = (texts or {}) | _sidecar(stream.read(LIMITS.document_bytes + 1))
+        if WORKFLOW_KEYWORD not in (texts or {}) and (beside := texts_beside(path)):
+            texts = (texts or {}) | beside
         mark, signed = marks_of(path)
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
@@ -96,13 +100,3 @@ def carried(path: Path) -> Carried:
             advice="name a file that a run wrote; workflows are shown by `graphflow workflows NAME` and `graphflow plan`",
         )
     return Carried(path, texts, mark, signed)
-
-
-def _sidecar(data: bytes) -> dict[str, str]:
-    if len(data) > LIMITS.document_bytes:
-        return {}
-    with suppress(ValueError, RecursionError):
-        found = json.loads(data)
-        if isinstance(found, dict):
-            return {keyword: json.dumps(value, ensure_ascii=False) for keyword, value in found.items()}
-    return {}

@@ -23,12 +23,14 @@ class Comparison:
         same_results: Whether both write the same by all that the workflows say.
         unlike: The recorded facts that differ, of two files that have records.
         compared: How what the files show compares; None where they are no such files.
+        written: Of files that other nodes wrote, or of which one has another number: which they are.
     """
 
     changes: tuple[Change, ...]
     same_results: bool
     unlike: tuple[Unlike, ...]
     compared: Compared | None
+    written: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -44,6 +46,8 @@ class Comparison:
             return "both make the same" if self.same_results else f"what is written differs by {named or 'its nodes'}"
         if self.compared.same:
             return "they show the same" + (f", although {named} differ" if named else "")
+        if self.written and not self.changes:
+            return f"they are two files of one workflow: {' and '.join(self.written)}"
         if not self.same_results:
             return f"the pixels differ by {named or 'the workflows'}"
         if self.unlike:
@@ -69,13 +73,15 @@ def compare_workflows(session: Session, one: Opened, other: Opened, first: Path,
     nodes = [None if item is None else item.record.get("node") for item in files]
     before, after = (
         graph_of(session.expand(opened.document), session.registry, node)
-        for opened, node in zip((one, other), nodes, strict=True)
+        for opened, node in zip((one, other), (nodes[0] or nodes[1], nodes[1] or nodes[0]), strict=True)
     )
     found = tuple(changes(before, after))
     if files[0] is None or files[1] is None:
         return Comparison(found, same_results(before, after), (), None)
     told = tuple(unlike(files[0].record, files[1].record, only_both=True))
-    return Comparison(found, same_results(before, after), told, compare(first, second))
+    which = [f"{item.record.get('node')}, number {item.record.get('number')}" for item in files if item]
+    written = tuple(which) if all(nodes) and which[0] != which[1] else ()
+    return Comparison(found, same_results(before, after), told, compare(first, second), written)
 
 
 def _carried(path: Path) -> Carried | None:

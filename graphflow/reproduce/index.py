@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,7 +80,7 @@ class Found:
     Attributes:
         path: The file.
         written: When it was written.
-        seconds: How long its run took, where that is known.
+        seconds: How long its run took, or of one of a sweep its own nodes, where that is known.
         workflow: Its workflow's name.
         prompts: The texts that models were given.
         seeds: Its seeds.
@@ -113,14 +113,16 @@ class Index:
         self.folder = folder
         self.path = index_path(folder)
 
-    def note(self, paths: Iterable[Path], seconds: float, run: str) -> None:
-        """Write down what the files do not tell: how long their run took. Without a word where that cannot be written."""
+    def note(self, seconds: Mapping[Path, float], run: str = "") -> None:
+        """Write down what files do not tell: how long making them took. Without a word where that cannot be written."""
+        if not seconds:
+            return
         try:
             with self._open() as database:
                 root = self.folder.resolve()
                 rows = [
-                    (path.resolve().relative_to(root).as_posix(), path.stat().st_mtime_ns, seconds, run)
-                    for path in paths
+                    (path.resolve().relative_to(root).as_posix(), path.stat().st_mtime_ns, taken, run)
+                    for path, taken in seconds.items()
                 ]
                 database.executemany("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", rows)
         except (OSError, ValueError, sqlite3.Error):

@@ -22,11 +22,13 @@ from graphflow.planning.files import FileUse
 from graphflow.planning.record import versions_here
 from graphflow.planning.steps import Plan
 from graphflow.session import Session
+from graphflow.spec.registry import distributions
 
 SUFFIX = ".lock.json"
 PARTS = ("numerics", "versions")
 """What `--update` takes beside names of models and files."""
 
+_OWN = "graphflow-diffusers"
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -140,6 +142,7 @@ def make_lock(session: Session, plan: Plan, workflow: str) -> Lock:
         model["packaged"] = _is_packaged(uses, name) or None
     numerics = session.numerics
     told = versions_here()
+    packs = distributions({step.spec.pack for step in plan.steps.values()})
     return Lock(
         workflow=workflow,
         models={name: LockedModel.model_validate(model) for name, model in models.items()},
@@ -159,6 +162,7 @@ def make_lock(session: Session, plan: Plan, workflow: str) -> Lock:
             "python": ".".join(platform.python_version_tuple()[:2]),
             "graphflow": told["graphflow"],
             **told["versions"],
+            **{name: version for name, version in packs.items() if name != _OWN},
         },
     )
 
@@ -188,7 +192,8 @@ def updated(old: Lock, new: Lock, names: list[str]) -> Lock:
             advice = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(known))}"
             raise InvalidInputError(f"the lock has no {name!r}", where="--update", advice=advice)
         if name in PARTS:
-            old = old.model_copy(update={name: getattr(new, name)})
+            taken = (name, "node_types") if name == "versions" else (name,)
+            old = old.model_copy(update={part: getattr(new, part) for part in taken})
             continue
         old = old.model_copy(
             update={part: _taken(getattr(old, part), getattr(new, part), name) for part in ("models", "files")}
@@ -258,7 +263,7 @@ def _rest(lock: Lock, here: Lock) -> list[Difference]:
     found = []
     advice = {
         "files": "`graphflow lock --update NAME` takes it over",
-        "node_types": "install the locked version of graphflow or of the node pack; `graphflow env` says which",
+        "node_types": "install the locked version of graphflow or of the node pack, which `graphflow env LOCK` says; or `graphflow lock --update versions`",
         "numerics": "--device, --dtype and --deterministic choose; or `graphflow lock --update numerics`",
         "versions": "`graphflow env LOCK` prints what to install; or `graphflow lock --update versions`",
     }
@@ -273,7 +278,7 @@ def _rest(lock: Lock, here: Lock) -> list[Difference]:
 
 def requirements(lock: Lock) -> str:
     """Return the locked versions as pip's requirements."""
-    names = {"graphflow": "graphflow-diffusers"}
+    names = {"graphflow": _OWN}
     lines = [f"# Python {lock.versions.get('python', '')}"] if "python" in lock.versions else []
     for name, version in lock.versions.items():
         if name != "python" and version:

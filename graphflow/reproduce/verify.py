@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from graphflow.basics.jsontools import digest
+from graphflow.basics.jsontools import as_table, digest
+from graphflow.basics.regular import open_regular
 from graphflow.document.document import Document, parse
 from graphflow.errors import CancelledError, GraphflowError, InvalidInputError, ModelNotFoundError, WorkflowError
 from graphflow.execution.environment import Cancellation
+from graphflow.planning.record import STANDING_IN
 from graphflow.planning.safety import Policy
 from graphflow.planning.unlike import Unlike, unlike
 from graphflow.reproduce.carried import Carried, carried, told_of
@@ -69,6 +72,7 @@ def verify(
     make_session: MakeSession,
     *,
     input_folder: Path | None = None,
+    folders: Sequence[Path] = (),
     safety: Policy | None = None,
     told: Callable[[Verdict], None] = lambda verdict: None,
     cancellation: Cancellation | None = None,
@@ -82,6 +86,7 @@ def verify(
         paths: The files.
         make_session: Makes the session of a run.
         input_folder: A folder in which file names of workflows resolve, beside the file's own.
+        folders: More folders that may have the files which a run read: one counts where it has them as they were recorded.
         safety: The safety policy; None is that of the settings, or the recorded one where that is stricter.
         told: Is told each verdict as soon as it is known.
         cancellation: Stops it.
@@ -111,13 +116,14 @@ def verify(
         groups.setdefault(key, again).files.append(item)
     for again in groups.values():
         try:
-            for verdict in _made_again(again, make_session, input_folder, cancellation):
+            for verdict in _made_again(again, make_session, input_folder, folders, cancellation):
                 tell(verdict)
         except CancelledError:
             raise
         except GraphflowError as error:
             for item in again.files:
-                missing = _missing(item.record, make_session) if isinstance(error, WorkflowError) else ()
+                places = [*_places(again, input_folder), *folders]
+                missing = _missing(item.record, make_session, places) if isinstance(error, WorkflowError) else ()
                 tell(Verdict(item.path, error=error, missing=missing))
     return [found[path] for path in wanted]
 
@@ -140,37 +146,47 @@ def _again(item: Carried, safety: Policy | None) -> _Again:
     document = parse(item.workflow, source=str(item.path), file=str(item.path), keep="nodes")
     told = record.get("safety")
     strict = isinstance(told, dict) and told.get("policy") == "require"
-    threads = record.get("threads")
+    told_threads = as_table(record.get("mixed")).get("threads", [record.get("threads")])
+    threads = [number for number in told_threads if isinstance(number, int)] if isinstance(told_threads, list) else []
     settings: dict[str, Any] = {"marking": "on" if item.mark else "off"}
-    if record.get("device") == "cpu":
-        settings["device"] = "cpu"
+    if record.get("device") == "cpu":  # in as many threads as then, on one lane of this machine
+        settings |= {"device": "cpu", "devices": (), "cluster": None}
     if record.get("dtype") in ("float32", "float16", "bfloat16"):
         settings["dtype"] = record["dtype"]
     if record.get("deterministic") is True:
         settings["deterministic"] = True
+    if _random(record):
+        settings["stand_in"] = True
     return _Again(
         document,
         item.path.parent,
         safety or ("require" if strict else None),
-        threads if isinstance(threads, int) else None,
+        max(threads, default=None),  # values that the store had may have been made in others
         settings,
     )
 
 
 def _made_again(
-    again: _Again, make_session: MakeSession, input_folder: Path | None, cancellation: Cancellation | None
+    again: _Again,
+    make_session: MakeSession,
+    input_folder: Path | None,
+    folders: Sequence[Path],
+    cancellation: Cancellation | None,
 ) -> list[Verdict]:
     _use_threads(again.threads)
     nodes = [item.record.get("node") for item in again.files]
     targets = list(dict.fromkeys(map(str, nodes))) if all(nodes) else None
+    read = {name: digest for item in again.files for name, digest in _user_files(item.record).items()}
+    places = _places(again, input_folder)
+    best = max([*places, *folders], key=lambda folder: sum(_has(folder, *file) for file in read.items()))
     with make_session(again.settings) as own, tempfile.TemporaryDirectory(prefix="graphflow-verify-") as work:
         result = own.run(
             again.document,
             out=work,
             targets=targets,
             safety=again.safety,
-            folder=again.folder,
-            input_folder=input_folder,
+            folder=best,
+            input_folder=places[-1] if places[-1] != best else None,
             cancellation=cancellation,
         )
         made = [carried(path) for path in result.paths]
@@ -205,9 +221,41 @@ def _use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _missing(record: Mapping[str, Any], make_session: MakeSession) -> tuple[str, ...]:
-    """Return what to fetch: the recorded models that are not here."""
-    library = make_session({}).library
+def _places(again: _Again, input_folder: Path | None) -> list[Path]:
+    """Return the folders in which a workflow's file names resolve."""
+    return [again.folder, *([] if input_folder is None else [input_folder])]
+
+
+def _random(record: Mapping[str, Any]) -> str:
+    """Return the names of files that were not there, for which random weights stood in."""
+    _, _, names = str(record.get("warning", "")).partition(STANDING_IN)
+    return names
+
+
+def _user_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of the user's files that were read, by name."""
+    others = {*as_table(record.get("models")), *(name.strip() for name in _random(record).split(","))}
+    files = as_table(record.get("files"))
+    return {
+        name: digest
+        for name, digest in files.items()
+        if name not in others and isinstance(digest, str) and len(digest) == 64
+    }
+
+
+def _has(folder: Path, name: str, digest: str) -> bool:
+    """Tell whether a folder has a file of this content."""
+    if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        return False
+    with suppress(OSError, ValueError), open_regular(folder / name) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    return False
+
+
+def _missing(record: Mapping[str, Any], make_session: MakeSession, places: Sequence[Path]) -> tuple[str, ...]:
+    """Return what to fetch: the recorded models, files and node packs that are not here."""
+    session = make_session({})
+    library = session.library
 
     def here(name: str, kind: Any) -> bool:
         try:
@@ -215,7 +263,18 @@ def _missing(record: Mapping[str, Any], make_session: MakeSession) -> tuple[str,
         except ModelNotFoundError:
             return False
 
-    return _to_fetch(record, lambda name, model: {} if not here(name, model.get("kind")) else model["files"])
+    models = _to_fetch(record, lambda name, model: {} if not here(name, model.get("kind")) else model["files"])
+    files = (
+        f"{name}: SHA-256 {digest}"
+        for name, digest in _user_files(record).items()
+        if not any(_has(folder, name, digest) for folder in places)
+    )
+    packs = (
+        f"the node pack {name} {version}"
+        for name, version in as_table(record.get("packs")).items()
+        if session.registry.versions.get(name) != version
+    )
+    return (*models, *files, *packs)
 
 
 def _to_fetch(

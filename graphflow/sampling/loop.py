@@ -20,6 +20,7 @@ from .prediction import ModelSampling
 from .regions import Region, make_regions, match_areas
 from .resuming import Resuming
 from .samplers import Sampler, Step, get_sampler
+from .sharing import with_shared_controls
 from .variance_exploding import run_in_log_snr_form
 
 OnStep = Callable[[int, int, Tensor, Tensor], None]
@@ -142,7 +143,9 @@ def sample(
         from_pure_noise = float(sigmas[0]) >= highest * (1 - 1e-5)
         x = model_sampling.noise_latent(sigmas[0], start, original, max_denoise=from_pure_noise)
 
-        given = {POSITIVE: positive, **({} if negative is None else {NEGATIVE: negative}), **(others or {})}
+        given = with_shared_controls(
+            {POSITIVE: positive, **({} if negative is None else {NEGATIVE: negative}), **(others or {})}
+        )
         schedule = None if make_mask_schedule is None else make_mask_schedule(model_sampling, sigmas)
         inpaint = None
         if noise_mask is not None:

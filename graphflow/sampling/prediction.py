@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graphflow.modelfiles.flow_times import FlowTimes
 
+from .continuous_levels import CosineLevels, LogLevels, share_of_range
 from .errors import SamplingError
 from .flow_levels import FlowLevels
 from .levels import Levels, training_sigmas
@@ -27,9 +28,9 @@ from an input that is not scaled; F of Karras et al. 2022 (arXiv:2206.00364, tab
 condition of consistency models (Luo et al. 2023, arXiv:2310.04378); the flow velocity noise - x0; the same from
 x / (1 + sigma), which lets a flow model run on the levels of the others (Cosmos, arXiv:2501.03575)."""
 
-Time = Literal["step", "log", "angle", "share", "cosine"]
-"""How the network is told the noise level: the nearest training step, log(sigma) / 4, atan(sigma) * 2 / pi,
-sigma / (1 + sigma), or the time in [0, 1] at which an unshifted cosine schedule has it."""
+Time = Literal["step", "log", "angle", "share"]
+"""How the network is told the noise level: the nearest training step, log(sigma) / 4, atan(sigma) * 2 / pi, or
+sigma / (1 + sigma)."""
 
 LCM_STEPS = 50
 """Steps of the solver that latent consistency models were distilled from."""
@@ -127,12 +128,12 @@ class ModelSampling(Levels):
         """
         if not 0 < sigma_min < sigma_max:
             raise SamplingError(f"sigma_min {sigma_min} and sigma_max {sigma_max} do not bound a range above 0")
-        sigmas = torch.linspace(math.log(sigma_min), math.log(sigma_max), levels).exp()
-        return cls(
+        made, told = LogLevels(sigma_min, sigma_max, levels), "share" if prediction == "cosmos_rflow" else time
+        return (LogSampling if told == "log" else cls)(
             prediction=prediction,
-            sigmas=sigmas,
-            log_sigmas=sigmas.log(),
-            time="share" if prediction == "cosmos_rflow" else time,
+            sigmas=made.sigmas,
+            log_sigmas=made.log_sigmas,
+            time=told,
             sigma_data=0.5 if prediction == "edm" else 1.0,
         )
 
@@ -146,8 +147,8 @@ class ModelSampling(Levels):
         """
         if shift <= 0:
             raise SamplingError(f"a shift must be above 0, got {shift}", advice="1 means no shift")
-        sigmas = _cosine_sigma(torch.arange(1, levels + 1) / levels, shift)
-        return cls(prediction="epsilon", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, time="cosine")
+        made = CosineLevels(shift, levels)
+        return CosineSampling(prediction="epsilon", sigmas=made.sigmas, log_sigmas=made.log_sigmas, shift=shift)
 
     @classmethod
     def from_scheduler_config(cls, config: Mapping[str, Any]) -> ModelSampling:
@@ -191,37 +192,26 @@ class ModelSampling(Levels):
         Discrete models get the nearest training step in log sigma (int64); flow models sigma times
         `timestep_scale` (float32); others what `time` says (float32).
         """
-        if self.time == "log":
-            return 0.25 * sigma.log()
         if self.time == "angle":
             return sigma.atan() / math.pi * 2
         if self.time == "share":
             return sigma / (sigma + 1.0)
-        if self.time == "cosine":
-            return _cosine_time(sigma)
         return super().timestep(sigma) * self.stride + self.stride - 1
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
-        if self.time == "log":
-            return (timestep / 0.25).exp()
         if self.time == "angle":
             return (timestep * math.pi / 2).tan()
         if self.time == "share":
             return timestep / (1.0 - timestep)
-        if self.time == "cosine":
-            return _cosine_sigma(timestep, self.shift)
         return super().sigma((timestep.float() - (self.stride - 1)) / self.stride)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a fraction of the way from pure noise (0) to the picture (1)."""
         if not 0.0 < percent < 1.0:
             return super().percent_to_sigma(percent)
-        if self.time == "cosine":
-            return float(self.sigma(torch.tensor(1.0 - percent)))
         if self.time != "step":
-            low, high = float(self.log_sigmas[0]), float(self.log_sigmas[-1])
-            return math.exp((high - low) * (1.0 - percent) + low)
+            return share_of_range(self, percent)
         return float(self.sigma(torch.tensor((1.0 - percent) * (len(self.sigmas) * self.stride - 1))))
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -280,27 +270,14 @@ class FlowSampling(FlowLevels, ModelSampling):
     """The noise levels of a flow model, whose network predicts the velocity noise - x0; made by :meth:`ModelSampling.flow`."""
 
 
-_COSINE_OFFSET = 0.008
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LogSampling(LogLevels, ModelSampling):
+    """The noise levels of models trained on all levels of a range; made by :meth:`ModelSampling.continuous`."""
 
 
-def _cosine_start() -> Tensor:
-    offset = torch.tensor(_COSINE_OFFSET)
-    return (offset / (1 + offset) * math.pi * 0.5).cos() ** 2
-
-
-def _cosine_sigma(time: Tensor, shift: float) -> Tensor:
-    """Levels at times in [0, 1], in float32: the network tells roundings of the time apart."""
-    kept = ((time + _COSINE_OFFSET) / (1 + _COSINE_OFFSET) * math.pi * 0.5).cos() ** 2 / _cosine_start()
-    if shift != 1.0:
-        kept = ((kept / (1 - kept)).log() + 2 * math.log(1.0 / shift)).sigmoid()
-    kept = kept.clamp(1e-4, 0.9999)
-    return ((1 - kept) / kept).sqrt()
-
-
-def _cosine_time(sigma: Tensor) -> Tensor:
-    kept = (1 / (sigma * sigma + 1)).clamp(0, 1.0)
-    offset = torch.tensor(_COSINE_OFFSET, device=sigma.device)
-    return (kept * _cosine_start().to(sigma.device)).sqrt().acos() / (math.pi * 0.5) * (1 + offset) - offset
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CosineSampling(CosineLevels, ModelSampling):
+    """The noise levels of Stable Cascade, whose network predicts the noise; made by :meth:`ModelSampling.cosine`."""
 
 
 def _like(sigma: Tensor, x: Tensor) -> Tensor:

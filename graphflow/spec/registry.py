@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -80,6 +80,12 @@ def installed() -> Registry:
         version = entry.dist.version if entry.dist is not None else ""
         registry = registry.with_nodes(_functions(module), pack=entry.name, version=version)
     return registry
+
+
+def distributions(packs: Collection[str]) -> dict[str, str]:
+    """Return the versions of the distributions that installed packs come from, by the distributions' names."""
+    entries = [entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS) if entry.name in packs]
+    return dict(sorted((entry.dist.name, entry.dist.version) for entry in entries if entry.dist is not None))
 
 
 def from_file(path: Path) -> list[Any]:

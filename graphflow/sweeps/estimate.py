@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from graphflow.planning.batches import CALLS, back
+from graphflow.planning.batches import back, computes_at_once, told_singly
 from graphflow.planning.steps import Constant, Plan, Step
+from graphflow.planning.together import variant_of
 from graphflow.planning.weights import needed_files
 
 
@@ -20,8 +22,9 @@ class Estimate:
         write: Effects to carry out.
         stored: Effects among them whose files are stored: they are copied where they are not there, and nothing has to run.
         sampling_steps: Steps of all samplers together, as far as planning knows them.
+        batches: By node: how many variants it computes at once, and how often.
+        alone: What is not merged, and why, with the number of variants.
         weights: Bytes of weights to load, by model.
-        notices: What the user should know.
     """
 
     variants: int
@@ -30,9 +33,16 @@ class Estimate:
     write: int = 0
     stored: int = 0
     sampling_steps: int = 0
+    batches: dict[str, Counter[int]] = field(default_factory=dict)
+    alone: Counter[str] = field(default_factory=Counter)
     weights: dict[str, int] = field(default_factory=dict)
-    notices: dict[str, None] = field(default_factory=dict)
+    _notices: dict[str, None] = field(default_factory=dict)
     _counted: set[str] = field(default_factory=set)
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know."""
+        return [*self._notices, *told_singly(self.alone)]
 
     def add(self, plan: Plan) -> None:
         """Add a plan; what an earlier one has, too, is not counted again."""
@@ -47,15 +57,16 @@ class Estimate:
             if step.action == "run":
                 self.run += 1
                 self.sampling_steps += _sampling_steps(step, plan) if step.spec.generates else 0
+                if several := computes_at_once(step):
+                    self.batches.setdefault(variant_of(several[0])[1], Counter())[several[1]] += 1
         for use, sizes, _ in needed_files(plan):
             if sizes:
                 self.weights[use.need.name] = max(self.weights.get(use.need.name, 0), sum(sizes.values()))
-        self.notices.update(dict.fromkeys(plan.notices))
+        self._notices.update(dict.fromkeys(plan.notices))
 
 
 def _sampling_steps(step: Step, plan: Plan) -> int:
     """Return how many steps a sampler takes, or several at once: what it says itself, or the nearest node before it."""
-    calls = {name.partition(".")[0] for name in step.arguments} if step.spec.primary == CALLS else {""}
     for at in back(step, plan):
         told = [
             at.arguments.get(name, Constant(spec.default))
@@ -63,6 +74,7 @@ def _sampling_steps(step: Step, plan: Plan) -> int:
             if name.rpartition(".")[2] == "steps"
         ]
         if told:
+            several = computes_at_once(step)
             steps = sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
-            return steps if at is step else steps * len(calls)
+            return steps if at is step else steps * several[1] if several else steps
     return 0

@@ -19,6 +19,8 @@ class Variant:
         number: Its number, from 0, in the order of the axes.
         values: What was varied, as its document has it.
         paths: Its files, in the order of the nodes that write.
+        written: Those of them that were written now.
+        seconds: How long its nodes took that ran; those that others share with it count, too.
         outputs: Its named outputs; where it has files, without those that are pictures or other tensors.
         withheld: How many items the safety filter took out.
         error: Why there is nothing, or None.
@@ -27,6 +29,8 @@ class Variant:
     number: int
     values: Mapping[str, Any]
     paths: tuple[Path, ...] = ()
+    written: tuple[Path, ...] = ()
+    seconds: float = 0.0
     outputs: Mapping[str, Any] = field(default_factory=dict)
     withheld: int = 0
     error: NodeError | None = None

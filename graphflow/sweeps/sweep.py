@@ -20,6 +20,7 @@ from graphflow.execution.output import place
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf
 from graphflow.planning.expand import Expanded, Text, draw_seed, parameter_behind
+from graphflow.planning.record import bare_name
 from graphflow.planning.validate import validate
 from graphflow.planning.weights import changes_weights
 from graphflow.session import Session
@@ -179,7 +180,8 @@ class Sweep:
         for window in self.windows():
             wanted = targets or self._shown(window)
             gathering = self._session.gathering(window, targets=wanted, **{"folder": self.opened.folder, **options})
-            result.add(gathering.plan(Shelf(self._session.store), {}))
+            result.add(gathering.merged(Shelf(self._session.store), {}))
+            result.alone.update(gathering.alone)
         return result
 
     def run(
@@ -221,7 +223,11 @@ class Sweep:
 
     def _summarise(self, out: Path, variants: Sequence[Variant]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         """Write the grid and the tables; returns their paths, and what is to be told."""
-        grid, notice = draw_grid(self.variants, variants, out)
+        axes = [
+            replace(axis, rows=tuple({name: self._bare(name, row[name]) for name in row} for row in axis.rows))
+            for axis in self.variants.axes
+        ]
+        grid, notice = draw_grid(Variants(axes), variants, out)
         stem = f"{Path(self.opened.name).stem}-sweep"
         files = {".png": grid, ".csv": to_csv(variants, out), ".json": to_json(variants, out)}
         written = [
@@ -239,11 +245,29 @@ class Sweep:
         values = {name: self._value(name, expanded) for name in self.variants[number]}
         if isinstance(result, NodeError):
             return Variant(number, values, error=result)
-        return Variant(number, values, tuple(result.paths), result.given, sum(result.withheld.values()))
+        files = [file for files in result.files.values() for file in files]
+        return Variant(
+            number,
+            values,
+            paths=tuple(file.path for file in files),
+            written=tuple(file.path for file in files if file.how == "written"),
+            seconds=sum(result.seconds.values()),
+            outputs=result.given,
+            withheld=sum(result.withheld.values()),
+        )
 
     def _value(self, name: str, expanded: Expanded) -> Any:
         node, parameter = split_address(self.targets(name)[0])
-        return expanded.document.nodes[node].params.get(parameter or "")
+        return self._bare(name, expanded.document.nodes[node].params.get(parameter or ""))
+
+    def _bare(self, name: str, value: Any) -> Any:
+        """Return a value as others may see it: of a file, its bare name."""
+        told = value.text if isinstance(value, Text) else value
+        node, parameter = split_address(self.targets(name)[0])
+        behind = parameter_behind(self.opened.document, self._session.registry, node, parameter or "")
+        if behind is None or not isinstance(told, str) or not (behind.model_kind or behind.file_kind):
+            return value
+        return bare_name(told, model=behind.model_kind is not None)
 
 
 def sweep(

@@ -37,3 +37,15 @@ class ImagePrompt:
     start: float = 0.0
     end: float = 1.0
     part: str = "all"
+
+
+@value_type("style_tokens_hook")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StyleTokens:
+    """Has a transformer read the style of pictures beside the text.
+
+    Attributes:
+        tokens: (1, n, C) in the transformer's own width.
+    """
+
+    tokens: torch.Tensor

@@ -5,6 +5,7 @@ CLIP (Radford et al. 2021, arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,27 @@ class PictureEncoder:
             )
         found: Tensor = self.module(seen_pixels(self.module, pixels, crop)).image_embeds
         return found.float().cpu()
+
+    @inference
+    def states(self, pixels: Tensor, crop: Crop, layers: Sequence[int]) -> list[Tensor]:
+        """Some hidden layers, (B, T, D) each; float32 on the CPU.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+            crop: How they become square.
+            layers: Which, counted from the end; -1 is the last.
+
+        Raises:
+            InvalidInputError: It has not so many.
+        """
+        found = self.module(seen_pixels(self.module, pixels, crop), output_hidden_states=True).hidden_states
+        if -min(layers) > len(found):
+            raise InvalidInputError(
+                f"the image encoder has {len(found) - 1} layers, and one of {-min(layers) - 1} or more is read",
+                where="image_encoder",
+                advice="use the image encoder that the patch was made with",
+            )
+        return [found[layer].float().cpu() for layer in layers]
 
     @inference
     def tokens(self, pixels: Tensor, crop: Crop) -> Tensor:

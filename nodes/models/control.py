@@ -33,6 +33,7 @@ ControlNetName = Annotated[
 ]
 
 PARTS = ("controlnet", "adapter")
+STYLE = "style_projector"
 DIFFERENCE = "controlnet_difference"
 
 
@@ -157,6 +158,7 @@ def apply_control_net(
     Raises:
         InvalidInputError: There is no picture.
     """
+    _refuse_style(control_net)
     if strength == 0.0 or never_acts(start, end):
         return Controlled(positive, negative)
     control = Control(net=control_net, hint=_masked(image, mask), strength=strength, start=start, end=end, vae=vae)
@@ -165,13 +167,25 @@ def apply_control_net(
 
 @node("load_control_patch")
 def load_control_patch(control_net: ControlNetName) -> ControlNet:
-    """Name a ControlNet that steers a model whatever it is told, see ``apply_control_patch``; as ``load_control_net``.
+    """Name what steers a model whatever it is told: a ControlNet as ``load_control_net`` does, or a patch for styles.
+
+    See ``apply_control_patch`` and ``apply_style_patch``.
 
     Raises:
         ModelNotFoundError: The name resolves to nothing.
         ModelFormatError: The file holds none, or one that needs another loader.
     """
+    models = runtime.current().models
+    if STYLE in models.parts(control_net, "controlnet"):
+        return ControlNet(files=(models.find(control_net, "controlnet", part=STYLE),))
     return load_control_net(control_net)
+
+
+def _refuse_style(control_net: ControlNet) -> None:
+    if control_net.files[0].part == STYLE:
+        raise InvalidInputError(
+            "the patch takes the style of a picture", where="control_net", advice="apply it with apply_style_patch"
+        )
 
 
 @node("apply_control_patch")
@@ -198,6 +212,7 @@ def apply_control_patch(
     Raises:
         InvalidInputError: There is no picture. When it is used: models of this family are steered by none.
     """
+    _refuse_style(control_net)
     if strength == 0.0:
         return model
     if inpaint_image is not None:

@@ -10,18 +10,13 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
 from graphflow.spec.decorator import node
-from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder
+from graphflow.values import Conditioning, TextEncoder
 
 from ..conditioning.extras import with_extras
 
-__all__ = [
-    "apply_style_patch",
-    "encode_prompt_parts",
-]
+__all__ = ["encode_prompt_parts"]
 
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
-Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
-Picture = Annotated[Image, Field(description="the picture")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 
@@ -56,14 +51,3 @@ def encode_prompt_parts(
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
     return with_extras(told, {"guidance": guidance}) if family == "flux" else told
-
-
-@node("apply_style_patch", waits="USO's style projector for flux")
-def apply_style_patch(
-    model: Annotated[Model, Field(description="the denoising model")],
-    control_net: Annotated[ControlNet, Field(description="the patch")],
-    image_encoder: Seeing,
-    image: Picture,
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
-) -> Model:
-    """Take the style of a picture through a patch (USO)."""

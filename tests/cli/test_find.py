@@ -66,6 +66,18 @@ def test_files_are_found_by_all_that_they_tell(found: Any) -> None:
     assert found("--limit", 1) == ["deep/er/c.png"]
 
 
+def test_a_sweep_tells_how_long_each_picture_took(graphflow: Command) -> None:
+    nodes = {
+        "grey": {"type": "solid_image", "params": {"width": 16, "height": 16}},
+        "save": {"type": "save_image", "links": {"images": "grey"}},
+    }
+    Path("grey.json").write_text(json.dumps({"graphflow": 2, "nodes": nodes}), "utf-8")
+    assert graphflow("run", "grey.json", "--vary", "grey.width=16,24").code == 0
+    told = {Path(item["file"]).name: item["seconds"] for item in json.loads(graphflow("find", "--json").out)}
+    assert told.pop("grey-sweep_00001.png") is None
+    assert len(told) == 2 and all(seconds > 0 for seconds in told.values())
+
+
 def test_files_are_found_by_what_they_were_made_from(found: Any) -> None:
     photo = Path("photo.jpg")
     photo.write_bytes(b"a photo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_every_difference_is_told_and_nothing_runs(graphflow: Command, locked: P
     data = json.loads(locked.read_text("utf-8"))
     data["versions"]["torch"] = "1.0"
     data["numerics"]["compute"] = "float16"
+    data["node_types"]["add_image_noise"] = 99
     locked.write_text(json.dumps(data), "utf-8")
     another_lora(home)
     ran = graphflow("run", "mine.json", "--locked")
@@ -64,11 +66,12 @@ def test_every_difference_is_told_and_nothing_runs(graphflow: Command, locked: P
     for place in (
         "models.style.files.style.safetensors: SHA-256",
         "numerics.compute: float16 is",
+        "node_types.add_image_noise: 99 is",
         "versions.torch: 1.0",
     ):
         assert place in ran.err
-    assert "3 problems" in ran.err and "graphflow lock --update style" in ran.err
-    assert graphflow("run", "mine.json", "--locked", "--dtype", "float16").err.count("is locked") == 2
+    assert "4 problems" in ran.err and "graphflow lock --update style" in ran.err
+    assert graphflow("run", "mine.json", "--locked", "--dtype", "float16").err.count("is locked") == 3
     assert graphflow("lock", "mine.json", "--update", "style", "--update", "versions").code == 0
     told = graphflow("run", "mine.json", "--locked").err
     assert "1 problem" in told and "numerics.compute" in told
@@ -96,6 +99,20 @@ def test_the_versions_of_a_lock_are_requirements(graphflow: Command, locked: Pat
         "# torch was the build 'cu130'",
         "torch==2.9.1",
     ]
+
+
+def test_the_package_of_a_node_pack_is_a_requirement(
+    graphflow: Command, chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine:
+        name, version = "graphflow-mine", "1.2"
+
+    found = importlib.metadata.entry_points
+    entry = importlib.metadata.EntryPoint("mine", "tests.cli.pack", "graphflow.nodes")
+    vars(entry)["dist"] = Mine
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **given: [*found(**given), entry])
+    assert graphflow("lock", chain).code == 0
+    assert "graphflow-mine==1.2" in graphflow("env", "chain.lock.json").out.splitlines()
 
 
 def test_results_are_locked_and_verified(graphflow: Command, locked: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from graphflow import workflows
 from graphflow.document.embedded import embedded_texts
 from graphflow.session import Session
 from tests.cli.commands import Command
@@ -23,9 +25,11 @@ NOISE: dict[str, Any] = {
     "nodes": {
         "grey": {"type": "solid_image", "params": {"width": 32, "height": 16}},
         "noise": {"type": "add_image_noise", "params": {"seed": 3}, "links": {"images": "grey"}},
-        "save": {"type": "save_image", "params": {"filename_prefix": "noise"}, "links": {"images": "noise"}},
+        "save": {
+            "type": "save_image", "params": {"filename_prefix": "noise"}, "links": {"images": "noise"}, "note": "the end",
+        },
     },
-}
+}  # fmt: skip
 """A workflow without models."""
 
 
@@ -74,6 +78,8 @@ def test_a_file_shows_how_it_was_made(graphflow: Command, noise: Path) -> None:
         assert said in ran.out
     (told,) = json.loads(graphflow("show", noise, "--json").out)
     assert told["workflow"] == {**NOISE, "nodes": told["workflow"]["nodes"]}
+    versions = {node["type"]: node["version"] for node in told["workflow"]["nodes"].values()}
+    assert versions == told["record"]["node_types"]
     assert told["record"]["node"] == "save" and told["mark"] is None
     assert graphflow("show", "noise.json").code == graphflow("show", "nowhere.png").code == 2
 
@@ -99,10 +105,13 @@ def test_verify_puts_the_most_likely_cause_first(graphflow: Command, noise: Path
     assert told[0].endswith("(the most likely cause)")
 
 
-def test_verify_computes_in_the_recorded_number_of_threads(graphflow: Command, noise: Path) -> None:
+@pytest.mark.parametrize("told", [{"threads": 1}, {"threads": None, "mixed": {"threads": [1, 1]}}])
+def test_verify_computes_in_the_recorded_number_of_threads(
+    graphflow: Command, noise: Path, told: dict[str, Any]
+) -> None:
     before = torch.get_num_threads()
     try:
-        graphflow("verify", with_record(noise, threads=1))
+        graphflow("verify", with_record(noise, **told))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -112,7 +121,7 @@ def test_verify_says_what_to_fetch(graphflow: Command, noise: Path) -> None:
     document = json.loads(json.dumps(NOISE))
     document["nodes"]["model"] = {"type": "load_upscale_model", "params": {"model": "gone.safetensors"}}
     document["nodes"]["larger"] = {
-        "type": "upscale_image_with_model", "links": {"model": "model", "images": "noise"},
+        "type": "upscale_image_with_model", "links": {"upscale_model": "model", "image": "noise"},
     }  # fmt: skip
     document["nodes"]["save"]["links"]["images"] = "larger"
     info = PngInfo()
@@ -137,6 +146,61 @@ def test_verify_says_which_file_was_another(graphflow: Command, noise: Path) -> 
     assert f"to fetch: dreams (on the Hub: a/b@1): d.safetensors SHA-256 {'cd' * 32}" in ran.out
 
 
+def of_a_picture(name: str) -> dict[str, Any]:
+    """A workflow that makes a picture from one which it reads."""
+    document: dict[str, Any] = json.loads(json.dumps(NOISE))
+    document["nodes"]["grey"] = {"type": "load_image", "params": {"file": name}}
+    document["nodes"]["noise"]["links"]["images"] = "grey.image"
+    return document
+
+
+def test_verify_finds_the_pictures_that_were_read_by_their_content(graphflow: Command) -> None:
+    Path("mine").mkdir()
+    Path("other").mkdir()
+    for folder, colour in (("mine", "red"), ("other", "blue")):
+        Image.new("RGB", (8, 8), colour).save(f"{folder}/read.png")
+    Path("mine/noise.json").write_text(json.dumps(of_a_picture("read.png")), "utf-8")
+    assert graphflow("run", "mine/noise.json").code == 0
+    Path("packaged.json").write_text(json.dumps(of_a_picture("pictures/red_circle.png")), "utf-8")
+    assert graphflow("run", "packaged.json", "--input-dir", workflows.folder(), "--out", "packaged").code == 0
+    assert graphflow("verify", "packaged/noise_00001.png").out == "packaged/noise_00001.png: identical bytes\n"
+    told = graphflow("verify", "out/noise_00001.png")
+    digest = hashlib.sha256(Path("mine/read.png").read_bytes()).hexdigest()
+    assert told.code == 1 and f"to fetch: read.png: SHA-256 {digest}" in told.out
+    found = graphflow("verify", "out/noise_00001.png", "--input-dir", "mine")
+    assert (found.code, found.out) == (0, "out/noise_00001.png: identical bytes\n")
+    other = graphflow("verify", "out/noise_00001.png", "--input-dir", "other")
+    assert other.code == 1 and "another file 'read.png'" in other.out and "the most likely cause" in other.out
+    shutil.copy("mine/read.png", "read.png")  # into the working directory
+    assert graphflow("verify", "out/noise_00001.png").code == 0
+
+
+def test_verify_of_what_random_weights_made(graphflow: Command) -> None:
+    document = json.loads(json.dumps(NOISE))
+    document["nodes"]["model"] = {"type": "load_upscale_model", "params": {"model": "2x-mine"}}
+    document["nodes"]["larger"] = {
+        "type": "upscale_image_with_model", "links": {"upscale_model": "model", "image": "noise"},
+    }  # fmt: skip
+    document["nodes"]["save"]["links"]["images"] = "larger"
+    Path("larger.json").write_text(json.dumps(document), "utf-8")
+    assert graphflow("run", "larger.json", "--stand-in").code == 0
+    assert graphflow("verify", "out/noise_00001.png").out == "out/noise_00001.png: identical bytes\n"
+    real = with_record(Path("out/noise_00001.png"), warning="")
+    told = graphflow("verify", changed(real), "--stand-in")
+    assert "warning none (here random weights stand in for 2x-mine" in told.out
+
+
+def test_verify_names_the_node_pack_that_is_missing(graphflow: Command) -> None:
+    document = {"graphflow": 2, "nodes": {"save": {"type": "mine_save", "version": 3}}}
+    info = PngInfo()
+    info.add_itxt("graphflow", json.dumps(document))
+    info.add_itxt("graphflow.record", json.dumps({"node": "save", "packs": {"mine": "1.2"}}))
+    Image.new("RGB", (4, 4)).save("mine.png", pnginfo=info)
+    ran = graphflow("verify", "mine.png")
+    assert ran.code == 1 and "to fetch: the node pack mine 1.2" in ran.out
+    assert "1 problem" in ran.err and "'mine_save' is unknown" in ran.err
+
+
 def test_verify_of_what_carries_nothing(graphflow: Command) -> None:
     Image.new("RGB", (4, 4)).save("plain.png")
     ran = graphflow("verify", "plain.png")
@@ -152,6 +216,10 @@ def test_a_text_has_its_record_beside_it(graphflow: Command) -> None:
     assert path.read_text("utf-8") == "grün"
     assert json.loads(graphflow("show", path, "--json").out)[0]["record"]["node"] == "note"
     assert graphflow("verify", path, f"{path}.json").out == f"{path}: identical bytes\n"
+    assert graphflow("run", path, "--out", "again").code == 0
+    assert Path("again/graphflow_00001.txt").read_text("utf-8") == "grün"
+    same = graphflow("diff", path, "note.json")
+    assert (same.code, same.out.splitlines()[-1]) == (0, "both make the same")
     path.write_text("grau", "utf-8")
     assert graphflow("verify", path).code == 1
     assert graphflow("run", "note.json", "--out", "bare", "--no-metadata").code == 0
@@ -184,6 +252,19 @@ def test_diff_names_the_nodes_and_what_explains_the_pixels(graphflow: Command, n
     told = json.loads(graphflow("diff", noise, changed(with_record(noise, threads=77)), "--json").out)
     assert told["changes"] == [] and told["circumstances"][0]["what"] == "threads"
     assert "most likely cause of other pixels: threads" in told["conclusion"]
+
+
+def test_diff_of_two_files_of_one_run_says_which_they_are(graphflow: Command) -> None:
+    document = json.loads(json.dumps(NOISE))
+    document["nodes"]["grey"]["params"]["batch_size"] = 2
+    document["nodes"]["also"] = {"type": "save_image", "links": {"images": "noise"}, "params": {"format": "jpeg"}}
+    Path("two.json").write_text(json.dumps(document), "utf-8")
+    assert graphflow("run", "two.json").code == 0
+    numbers = graphflow("diff", "out/noise-0_00001.png", "out/noise-1_00001.png")
+    assert numbers.code == 1 and "save, number 0 and save, number 1" in numbers.out.splitlines()[-1]
+    assert graphflow("diff", "out/noise-0_00001.png", "two.json").out.splitlines()[-1] == "both make the same"
+    writers = graphflow("diff", "out/noise-0_00001.png", "out/graphflow-0_00001.jpg")
+    assert "save, number 0 and also, number 0" in writers.out.splitlines()[-1]
 
 
 def test_diff_of_workflows_knows_nodes_by_what_they_make(graphflow: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -46,6 +48,13 @@ def steps(x: int) -> int:
     return x
 
 
+@node("devices_threads", lane="device", cache=False, persist=False)
+def threads(x: int) -> int:
+    """Return how many threads OpenMP would take for a convolution."""
+    (library,) = {line.split()[-1] for line in MAPS.read_text().splitlines() if "libgomp" in line}
+    return int(ctypes.CDLL(library).omp_get_max_threads()) + 0 * x
+
+
 @node("devices_inner", lane="device", cache=False, persist=False)
 def inner(x: int) -> int:
     """Run a workflow of its own, once the other lane does, too."""
@@ -56,11 +65,14 @@ def inner(x: int) -> int:
 
 
 SESSIONS: list[Session] = []
+MAPS = Path("/proc/self/maps")
 
 
 def session(folder: Path, devices: str) -> Session:
     given = Settings.model_validate({"models": (), "cache_dir": folder})
-    made = Session(given, devices=devices, known=TOYS, functions=[meet, steps, inner, count], models=NoModels())
+    made = Session(
+        given, devices=devices, known=TOYS, functions=[meet, steps, threads, inner, count], models=NoModels()
+    )
     SESSIONS[:] = [made]
     return made
 
@@ -138,6 +150,21 @@ def test_nodes_that_run_workflows_do_not_wait_for_each_other(tmp_path: Path) -> 
     MEETING[:] = [threading.Barrier(2)]
     with session(tmp_path, "cpu*2") as made:
         assert made.run(graph(inner, 1, 2)).outputs == {"x1": 1001, "x2": 1002}
+
+
+@pytest.mark.skipif(not MAPS.exists() or "libgomp" not in MAPS.read_text(), reason="asks libgomp")
+def test_a_fresh_thread_computes_with_the_threads_that_torch_says(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    found: list[Any] = []
+    with session(tmp_path, "cpu") as made:
+        try:
+            torch.set_num_threads(before + 1)
+            running = threading.Thread(target=lambda: found.append(made.run(graph(threads, 1)).outputs))
+            running.start()
+            running.join(60)
+        finally:
+            torch.set_num_threads(before)
+    assert found == [{"x1": before + 1}]
 
 
 def test_two_runs_take_a_lane_each(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from diffusers import (
     ZImageControlNetModel,
 )
 from diffusers.loaders import single_file_utils
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.diffusers_script import export
@@ -46,6 +46,7 @@ from tests.families.flow_scripts import run_script, script_bound, scripts_of_the
 from tests.families.ip_adapters import as_xlabs_published, vision
 from tests.families.lab import WIDTHS, lab
 from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
+from tests.families.styles import seer, style_projector
 from tests.fresh import Fresh
 from tests.models.tiny import TEXT
 from tests.models.tiny import _write_tokenizer as write_clip_tokenizer
@@ -56,6 +57,9 @@ pytestmark = [
 ]
 
 SAMPLE = (
+    "cascade/c/eval/150tokens",
+    "cascade/b/checkpoint/decode",
+    "cascade/effnet/384x512",
     "chroma/eval/cfg4",
     "flux/eval/flux_dev/kontext_2refs_uxo",
     "flux/advanced/basic/euler",
@@ -70,6 +74,7 @@ SAMPLE = (
     "flux2/mask/euler",
     "flux2/vae/decode",
     "lumina2/eval/odd9x7",
+    "misc/svd/ksampler/euler_karras",
     "qwen_image/lora/lightning/eval",
     "qwen_image/text/editplus_2images",
     "sd3/eval/sd35_medium/slg_layer1",
@@ -234,8 +239,8 @@ def flux_folder(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
 
 
-def differing(code: str, session: Session, document: Document, fresh: Fresh, folder: Path) -> float:
-    """Return the largest difference of two numbers of the engine's pictures and of a script's, from 0 to 255."""
+def run(code: str, fresh: Fresh, folder: Path) -> Path:
+    """Run a script, and return the folder of what it wrote."""
     for (name, published), pad in zip(TOKENIZERS.items(), ("<|endoftext|>", "!"), strict=True):
         write_clip_tokenizer(folder / name, pad=pad)
         code = code.replace(published, str(folder / name))
@@ -243,8 +248,14 @@ def differing(code: str, session: Session, document: Document, fresh: Fresh, fol
     script.write_text(code.replace("widths=(768, 1280, 4096)", f"widths={tuple(WIDTHS.values())}"), "utf-8")
     done = fresh.run(script, "--out", folder / "out")
     assert not done.code, done.err[-2000:]
+    return folder / "out"
+
+
+def differing(code: str, session: Session, document: Document, fresh: Fresh, folder: Path) -> float:
+    """Return the largest difference of two numbers of the engine's pictures and of a script's, from 0 to 255."""
+    written = run(code, fresh, folder)
     pixels = session.run(document, folder=folder, out=folder / "engine").outputs["images"].pixels
-    found = [np.asarray(PIL.Image.open(path), float) for path in sorted((folder / "out").glob("*.png"))]
+    found = [np.asarray(PIL.Image.open(path), float) for path in sorted(written.glob("*.png"))]
     assert len(found) == len(pixels) == 2
     return float(np.abs(np.stack(found) - pixels.permute(0, 2, 3, 1).numpy() * 255).max())
 
@@ -278,6 +289,48 @@ def test_a_folder_of_flux_is_a_short_script_with_its_pipeline(
     assert "--negative" not in code
     assert len(code.splitlines()) <= 80
     assert differing(code, session, document, fresh, tmp_path) <= 1
+
+
+def test_both_stages_of_stable_cascade_draw_what_the_engine_draws(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    files = ("b/eval/odd_size", "c/eval/shift1", "a/decode")
+    for case in files:
+        write_models(cases("cascade")[case]["prompt"], models)
+    torch.manual_seed(7)
+    config = {**TEXT, "hidden_size": 1280, "projection_dim": 1280, "num_hidden_layers": 2, "num_attention_heads": 20}
+    (models / "text_encoders").mkdir(exist_ok=True)
+    encoder = CLIPTextModelWithProjection(CLIPTextConfig(**config))
+    save_file(encoder.state_dict(), models / "text_encoders" / "clip_g_wide.safetensors")
+    loaders: dict[str, Any] = {
+        "encoders": {"type": "load_text_encoder", "params": {"model": "clip_g_wide", "family": "stable_cascade"}},
+        "vae": {"type": "load_vae", "params": {"model": "stage_a"}},
+        "stage_b": {"type": "load_diffusion_model", "params": {"model": "stage_b_tiny"}},
+        "stage_c": {"type": "load_diffusion_model", "params": {"model": "stage_c_tiny"}},
+        "shifted": {"type": "set_cascade_shift", "params": {"shift": 3.0}, "links": {"model": "stage_c"}},
+        "begun": {
+            "type": "empty_latent",
+            "params": {"width": 128, "height": 96, "batch_size": 2, "channels": 16, "downscale": 32},
+        },
+        "drawn": {
+            "type": "sample",
+            "params": {"seed": 3, "steps": 2, "sampler": "euler", "guidance_scale": 4.0},
+            "links": {"model": "shifted", "positive": "positive", "negative": "negative", "latent": "begun"},
+        },
+        "told": {"type": "add_stage_c", "links": {"conditioning": "positive", "latent": "drawn"}},
+    }
+    raw = workflow(loaders, "stage_b", "encoders", "vae", guidance_scale=1.0).model_dump(mode="json", exclude_none=True)
+    raw["nodes"]["sample"]["links"]["positive"] = "told"
+    raw["nodes"]["latent"]["params"] |= {"channels": 4, "downscale": 4, "width": 128, "height": 128}
+    raw["nodes"]["positive"]["params"]["text"] = "a (photo:1.3) of a red fox"
+    raw["nodes"]["keep"] = {"type": "save_latent", "links": {"latent": "sample"}}
+    document = parse(raw | {"outputs": {"latent": "sample"}})
+    written = run(export(document, session=session).code, fresh, tmp_path)
+    assert len(list(written.glob("*.png"))) == 2
+    (file,) = written.glob("*.latent")
+    wanted = session.run(document, folder=tmp_path, out=tmp_path / "engine").outputs["latent"].samples
+    drawn = load_file(file)["latent_tensor"]
+    assert float((drawn - wanted).abs().max() / wanted.abs().max()) <= 1e-4
 
 
 def controls_of(family: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -411,3 +464,29 @@ def test_pictures_prompt_flux_in_scripts_as_in_the_engine(
     assert differing(code, session, seeing, fresh, tmp_path) <= 1
     plain = session.run(document).outputs["images"].pixels
     assert (session.run(seeing, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02
+
+
+def test_a_style_is_taken_in_scripts_as_in_the_engine(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases("flux")["pipeline/txt2img"]["prompt"], models)
+    config = session.library.describe("flux_dev_tiny", "diffusion_model").parts["transformer"].config
+    seer().save_pretrained(models / "clip_vision" / "seer")
+    (models / "model_patches").mkdir()
+    makes = config["num_attention_heads"] * config["attention_head_dim"]
+    save_file(style_projector(makes), models / "model_patches" / "projector.safetensors")
+    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "seen.png")
+    document = workflow(loaders_of("flux"), "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
+    nodes = document.to_json()["nodes"]
+    nodes["seen"] = {"type": "load_image", "params": {"file": "seen.png"}}
+    nodes["eye"] = {"type": "load_image_encoder", "params": {"image_encoder": "seer"}}
+    nodes["patch"] = {"type": "load_control_patch", "params": {"control_net": "projector"}}
+    taken = {"control_net": "patch", "image_encoder": "eye", "image": "seen"}
+    nodes["styled"] = {"type": "apply_style_patch", "links": {"model": "model", **taken}}
+    nodes["twice"] = {"type": "apply_style_patch", "params": {"crop": "none"}, "links": {"model": "styled", **taken}}
+    nodes["sample"]["links"]["model"] = "twice"
+    styled = parse({**document.to_json(), "nodes": nodes})
+    code = export(styled, session=session, folder=tmp_path).code
+    assert differing(code, session, styled, fresh, tmp_path) <= 1
+    plain = session.run(document).outputs["images"].pixels
+    assert (session.run(styled, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import PIL.Image
+import PIL.ImageSequence
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from graphflow import workflows
 from graphflow.building.workflow import Workflow
-from graphflow.converters.diffusers_script import SUPPORTED, to_script
+from graphflow.converters.diffusers_script import SUPPORTED, export, to_script
+from graphflow.document.document import parse
 from graphflow.errors import WorkflowError
 from tests.export.cases import CASES
 from tests.export.comparing import compare, difference, make_session, pictures
@@ -137,6 +141,39 @@ def test_what_the_safety_checker_flags_is_withheld_by_the_script_too(fresh: Fres
     done = fresh.run(script, "--steps", 1, "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "withheld" in done.out and list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["webp", "png", "gif"])
+def test_a_video_of_pictures_is_saved_as_the_engine_saves_it(format: str, fresh: Fresh, tmp_path: Path) -> None:
+    drawn = torch.rand(3, 16, 24, 3, generator=torch.Generator().manual_seed(1)).mul(255).byte().numpy()
+    first, *others = map(PIL.Image.fromarray, drawn)
+    first.save(tmp_path / "drawn.png", save_all=True, append_images=others)
+    nodes = {
+        "read": {"type": "load_image", "params": {"file": "drawn.png", "frames": "all"}},
+        "video": {"type": "images_to_video", "params": {"fps": 7.0}, "links": {"images": "read"}},
+        "save": {"type": "save_video", "params": {"format": format, "quality": 100}, "links": {"video": "video"}},
+    }
+    document = parse({"graphflow": 2, "nodes": nodes})
+    session = make_session(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(export(document, session=session, folder=tmp_path).code, "utf-8")
+    done = fresh.run(script, "--out", tmp_path / "script")
+    assert not done.code, done.err
+    files = (
+        session.run(document, folder=tmp_path, out=tmp_path / "engine").paths[0],
+        next((tmp_path / "script").iterdir()),
+    )
+    ours, theirs = (
+        [(frame.convert("RGB").tobytes(), frame.info["duration"]) for frame in frames(path)] for path in files
+    )
+    assert len(ours) == 3
+    assert ours == theirs
+
+
+def frames(path: Path) -> Iterator[PIL.Image.Image]:
+    """Yield the pictures of a moving one."""
+    with PIL.Image.open(path) as file:
+        yield from PIL.ImageSequence.Iterator(file)
 
 
 def test_supported_types_are_types() -> None:

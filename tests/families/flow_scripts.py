@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,20 +26,23 @@ from graphflow.converters.diffusers_script.nets import TOKENIZERS
 from graphflow.converters.diffusers_script.prompts import Prompts
 from graphflow.session import Session
 from graphflow.values import ConditioningEntry
+from tests.export.recorded import write_configs
 from tests.families import lab
 from tests.families.recorded_flows import BROWNIAN_BOUND, SAMPLING_BOUND, arrays, cases, write_models
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
 
-FAMILIES = ("chroma", "flux", "flux2", "flux_redux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("cascade", "chroma", "flux", "flux2", "flux_redux", "lumina2", "misc", "qwen_image", "sd3", "z_image")
 """Families whose recorded workflows are exported."""
-MASKED = "lumina2/eval/mask"
-"""Its prompt leaves tokens out, which no text encoder here does, and so no prompt in a script."""
+UNSAID = ("lumina2/eval/mask", "cascade/c/eval/unclip_one", "cascade/c/eval/unclip_two")
+"""The prompt of the first leaves tokens out, which no text encoder here does; the others have pictures without an encoder."""
 
 
 def expressible(family: str) -> list[str]:
     """Return the cases of a family that scripts can say; noise levels are made by the engine's own functions."""
-    return [case for case in cases(family) if not case.startswith("sigmas") and f"{family}/{case}" != MASKED]
+    told = [case for case in cases(family) if family != "misc" or case.startswith("svd/")]
+    made = (case for case in told if not {"sigmas"} & set(case.split("/")[:2]))
+    return [case for case in made if f"{family}/{case}" not in UNSAID]
 
 
 def script_bound(case: str) -> float:
@@ -65,17 +69,20 @@ def run_script(fresh: Fresh, session: Session, family: str, case: str, models: P
             write_tokenizer(folder, pad=pad)
         code = code.replace(published, str(folder))
     code = code.replace("widths=(768, 1280, 4096)", f"widths={tuple(lab.WIDTHS.values())}")
+    if ".from_single_file(" in code:  # Diffusers would fetch the configs from the Hub
+        (whole,) = (models / "checkpoints").glob("sd15_*.safetensors")
+        write_configs(session.library.describe(str(whole), "checkpoint", trusted=True), work / "configs")
+        told = f"config={str(work / 'configs')!r}, local_files_only=True, "
+        code = re.sub(r"(\.from_single_file\([\w.]+, )", rf"\1{told}", code)
     (work / "script.py").write_text(code, "utf-8")
     done = fresh.run(work / "script.py", "--out", work / "out")
     assert not done.code, done.err[-2000:]
     found: dict[str, float] = {}
     for tap, (node, output) in taps.items():
-        address = imported.addresses[node, output]
-        files = (work / "out").glob(f"{address}.pt" if "." in address else f"{address}.*.pt")
-        file = min(
-            files, key=lambda path: path.stem.endswith(".denoised")
-        )  # beside the first output, which has no name
-        written = torch.load(file)
+        place, _, named = imported.addresses[node, output].partition(".")
+        spec = session.registry.get(imported.document.nodes[place].type)
+        assert spec is not None
+        written = torch.load(work / "out" / f"{place}.{named or spec.primary}.pt")
         for key, got in _arrays(written, tap):
             if (wanted := _wanted(family, case, key)) is not None:
                 found[key] = _error(got, wanted)
@@ -191,13 +198,17 @@ def _show(emission: Emission) -> None:
         shown = found.variable
     elif isinstance(found, Latents | Sampling | EmptyLatent):
         latents = emission.latents("value")
-        assert isinstance(latents, Latents)
-        shown = latents.variable
+        shown = latents.variable if isinstance(latents, Latents) else _zeros(latents)
     else:
         shown = emission.pixels("value").variable
     emission.begin()
     emission.script.add("args.out.mkdir(parents=True, exist_ok=True)")
     emission.script.add(f'torch.save({shown}, args.out / "{address.node}.{address.output}.pt")')
+
+
+def _zeros(latent: EmptyLatent) -> str:
+    sides = (f"{edge} // {latent.edge}" for edge in (latent.height, latent.width))
+    return f"torch.zeros({latent.batch}, {latent.channels}, {', '.join(sides)})"
 
 
 OTHERS: dict[str, Emitter] = {"lab_eval": _evaluate, "show": _show}

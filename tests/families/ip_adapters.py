@@ -14,7 +14,7 @@ from torch import Tensor
 from graphflow import nodes
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Image, Model
-from tests.families.controls import random
+from tests.families.controls import random, seeded
 from tests.models.tiny_manager import make_manager
 
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -123,3 +123,19 @@ def applied(base: Model, name: str, image: Image, **more: Any) -> Model:
 def pictures(count: int = 1, seed: int = 21) -> Image:
     # The encoder's own size: how pictures are resized differs between versions of transformers.
     return Image(pixels=torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+
+
+def flux() -> Any:
+    from diffusers import FluxTransformer2DModel
+
+    sizes = {"attention_head_dim": 32, "num_attention_heads": 2, "axes_dims_rope": [4, 14, 14]}
+    return seeded(
+        FluxTransformer2DModel(
+            **sizes,
+            joint_attention_dim=24,
+            pooled_projection_dim=12,
+            guidance_embeds=True,
+            num_layers=2,
+            num_single_layers=1,
+        )
+    )

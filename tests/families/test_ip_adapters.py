@@ -15,12 +15,13 @@ from graphflow import nodes
 from graphflow.errors import GraphflowError
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
-from tests.families.controls import random, seeded
+from tests.families.controls import random
 from tests.families.ip_adapters import (
     WIDTH,
     Weights,
     applied,
     as_xlabs_published,
+    flux,
     manager_with,
     pictures,
     vision,
@@ -242,22 +243,6 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(GraphflowError, match="is an ip adapter, not an image encoder"):
             nodes.load_image_encoder("ipadapter/small")
         assert applied(base, "small", pictures(), start=0.8, end=0.2) == base
-
-
-def flux() -> Any:
-    from diffusers import FluxTransformer2DModel
-
-    sizes = {"attention_head_dim": 32, "num_attention_heads": 2, "axes_dims_rope": [4, 14, 14]}
-    return seeded(
-        FluxTransformer2DModel(
-            **sizes,
-            joint_attention_dim=24,
-            pooled_projection_dim=12,
-            guidance_embeds=True,
-            num_layers=2,
-            num_single_layers=1,
-        )
-    )
 
 
 def as_diffusers_reads(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -54,7 +54,7 @@ RANK, LAYERS = 4, 6
 def write_stand_ins(session: Session, document: Document, folder: Path, inputs: Path | None = None) -> None:
     """Write, for the models of a document that are not there, files with one network each, as their authors lay them out.
 
-    A LoRA changes a few layers of the document's first transformer or UNet.
+    A LoRA changes a few layers of the first transformer or UNet of its family.
 
     Args:
         session: One that lets stand-ins stand in.
@@ -75,7 +75,7 @@ def write_stand_ins(session: Session, document: Document, folder: Path, inputs: 
         path = folder / FOLDERS[one.kind] / f"{one.name.removesuffix('.safetensors')}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         if one.kind == "lora" and one.stands_in and networks:
-            _write_lora(path, networks[0])
+            _write_lora(path, next((network for network in networks if network.maker == one.family), networks[0]))
         elif one.stands_in and len(one.parts) == 1:
             _write_network(path, one, folder / "tokenizers")
 

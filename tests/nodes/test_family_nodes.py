@@ -146,7 +146,6 @@ def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     calls: list[Any] = [
         lambda: nodes.load_family_text_encoder("t5", family="mochi"),
         lambda: nodes.encode_prompt_parts(some, family="hidream"),
-        lambda: nodes.apply_style_patch(some, some, some, some),
     ]
     for call in calls:
         with pytest.raises(InvalidInputError) as raised:

@@ -403,6 +403,7 @@ def test_what_is_run_is_what_is_saved(toys: ToySession, levels: int) -> None:
     plan = session.plan(_pairs(levels), {"steps": 4}, {"sample.seed": 5})
     record = plan.steps["save"].record
     assert record is not None
+    assert record["record"]["packs"] == {"toys": "1.0"}
     saved = parse(record["workflow"])
     assert saved.nodes["sample"].params == {"model": 1.0, "seed": 5, "steps": 4}
     again = session.plan(saved)

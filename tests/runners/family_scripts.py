@@ -25,8 +25,9 @@ _HEAD = """# Recorded workflows of flow models as exported scripts
 Made by `python -m tests.runners.family_scripts`, which `make parity` runs: workflows that ComfyUI 0.8.0 ran in float32 on
 the CPU with tiny deterministic weights, imported and exported; each script runs in a process that cannot import graphflow.
 An error is the largest difference over the largest value. One that cannot be exported counts as not within its bound.
-Left out are schedules alone, which scripts make by the engine's own functions, and one prompt whose mask leaves tokens
-out, as no text encoder does.
+Left out are schedules alone, which scripts make by the engine's own functions, one prompt whose mask leaves tokens out, as
+no text encoder does, and two with pictures of which no image encoder is there. Of the family misc this is Stable Video
+Diffusion.
 
 | family | kind of case | cases | within bounds | largest error of its bound |
 |---|---|---|---|---|

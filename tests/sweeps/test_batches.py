@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 
 from graphflow import Session, Workflow, nodes
 from graphflow.errors import InvalidInputError
-from graphflow.events import Event, NodeStarted, Notice
+from graphflow.events import Event, NodeFinished, NodeStarted, Notice
 from graphflow.planning.unlike import unlike
 from graphflow.settings import Settings
 from graphflow.spec.decorator import Merging, Seed, node
+from graphflow.sweeps import sweep as sweeping
 from graphflow.sweeps.axes import make_axis
 from graphflow.sweeps.sweep import Sweep, sweep
 from tests import toys as toy
@@ -26,6 +28,7 @@ CALLS: list[tuple[int, ...]] = []
 def several(calls: Sequence[Mapping[str, Any]]) -> list[float]:
     seeds = tuple(call["seed"] for call in calls)
     CALLS.append(seeds)
+    time.sleep(0.02)
     if 13 in seeds:
         raise InvalidInputError("13 brings bad luck")
     if 17 in seeds:
@@ -77,6 +80,8 @@ def test_calls_are_merged_and_each_variant_gets_its_own(tmp_path: Path) -> None:
     assert numbers(result) == [scale * 1000 + seed for scale in (1.0, 2.0) for seed in (1, 3, 4, 5, 7, 9)]
     notices = [event.message for event in seen if isinstance(event, Notice)]
     assert notices == ["draw runs singly: it is even (2 variants)"]
+    (least, *_) = sorted(event.seconds for event in seen if isinstance(event, NodeFinished) and "batch" in event.node)
+    assert all(variant.seconds >= least / 3 for variant in result.variants if variant.values["draw.seed"] != 4)
     seen.clear()
     sweep(graph(), {"model.scale": [3.0, 4.0], "draw.seed": [1]}, **given)
     notices = [event.message for event in seen if isinstance(event, Notice)]
@@ -111,12 +116,13 @@ def test_never_where_a_sampler_looks_at_the_whole_batch(tmp_path: Path) -> None:
     vary = {"width": 64, "height": 64}
     with Session() as here:
         steps = [
-            (estimate.run, estimate.sampling_steps, list(estimate.notices))
+            (estimate.run, estimate.sampling_steps, estimate.batches, estimate.notices)
             for sampler in ("dpmpp_2m", "dpm_adaptive")
-            for estimate in [Sweep("txt2img", axes, here, vary, {"sample.sampler": sampler}).estimate(batch="auto")]
+            for estimate in [Sweep("txt2img", axes, here, vary, {"sample.sampler": sampler}).estimate(batch=3)]
         ]
-    (merged, its_steps, _), (single, whole, notices) = steps
-    assert (merged, its_steps, whole) == (single + 1, 4 * 20, 4 * 20)
+    (merged, its_steps, batches, _), (single, whole, none, notices) = steps
+    assert (merged, its_steps, whole) == (single + 2, 4 * 20, 4 * 20)
+    assert (batches, none) == ({"sample": {3: 1, 1: 1}}, {})
     assert any("dpm_adaptive depends on all pictures" in notice and "4 variants" in notice for notice in notices)
 
 
@@ -220,3 +226,12 @@ def test_custom_sampling_is_merged_or_says_why_not(
 def test_a_record_tells_what_was_sampled_together() -> None:
     (told,) = unlike({"batched": ["sample"]}, {"dtype": "float32"})
     assert str(told) == "sampled with other variants (here alone)"
+
+
+def test_an_estimate_adds_up_what_its_windows_merge_and_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "WINDOW", 4)
+    axes = [make_axis("draw.seed", "1..8", place="")]
+    with session(tmp_path) as here:
+        told = Sweep(graph(), axes, here).estimate(batch=3)
+    assert told.batches == {"draw": {2: 2}}
+    assert told.notices == ["draw runs singly: it is even (4 variants)"]

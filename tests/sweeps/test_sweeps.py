@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from graphflow.errors import CancelledError, GraphflowError, WorkflowError
 from graphflow.events import Event, NodeStarted
 from graphflow.planning.together import merge, variant_of
 from graphflow.reproduce.carried import carried
+from graphflow.reproduce.content import compare
 from graphflow.reproduce.verify import verify
 from graphflow.sweeps import sweep as sweeping
 from graphflow.sweeps.axes import make_axis
@@ -173,3 +175,22 @@ def test_a_grid_shows_each_picture_at_its_place_and_a_picture_tells_its_own_valu
     assert carried(path).pictures == tuple(result.paths)
     verdicts = verify([path], lambda settings: graphflow.Session(graphflow.Settings.model_validate(settings)))
     assert [verdict.path for verdict in verdicts] == list(result.paths) and all(verdict.ok for verdict in verdicts)
+
+
+def test_tables_and_labels_name_files_without_their_folders(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    for colour in ("red", "blue"):
+        Image.new("RGB", (16, 16), colour).save(private / f"{colour}.png")
+    g = Workflow("files")
+    g.add(nodes.save_image, images=g.add(nodes.load_image, file="none.png", id="load").image, id="save")
+    given = [str(private / name) for name in ("red.png", "blue.png")]
+    result = g.sweep({"load.file": given}, out=tmp_path / "out")
+    assert [variant.values["load.file"] for variant in result.variants] == ["red.png", "blue.png"]
+    assert len(result.summary) == 3
+    assert not [path for path in (tmp_path / "out").iterdir() if b"private" in path.read_bytes()]
+    for name in ("red.png", "blue.png"):
+        shutil.copy(private / name, tmp_path / name)
+    near = g.sweep({"load.file": [str(tmp_path / name) for name in ("red.png", "blue.png")]}, out=tmp_path / "near")
+    grids = [next(path for path in swept.summary if path.suffix == ".png") for swept in (result, near)]
+    assert compare(*grids).same  # labels, too

@@ -26,6 +26,7 @@ from . import (
     sigmas,
     text,
     tiles,
+    video,
 )
 from .base import Emitter
 
@@ -51,6 +52,7 @@ EMITTERS: Mapping[str, Emitter] = {
     **pictures.EMITTERS,
     **inpainting.EMITTERS,
     **saving.EMITTERS,
+    **video.EMITTERS,
 }
 """Emitters by node type."""
 

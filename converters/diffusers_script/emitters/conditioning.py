@@ -74,6 +74,14 @@ def add_reference_latent(emission: Emission) -> Conditioning:
     return _each(conditioning, look)
 
 
+def add_stage_c(emission: Emission) -> Conditioning:
+    """What stage C made, for stage B."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        raise UnsupportedError("stage B draws what stage C made, and nothing did")
+    return _set(emission, stage_c=latents.variable)
+
+
 def set_reference_method(emission: Emission) -> Conditioning:
     """How reference pictures are told apart."""
     return _set(emission, method=emission.fixed("method"))
@@ -100,8 +108,8 @@ def load_control_net(emission: Emission) -> ModelPart:
     """A ControlNet or a T2I-Adapter."""
     base = make_base(emission, "CONTROL_NET", (), name="control_net")
     parts = base.description.parts
-    if "adapter" in parts:
-        return ModelPart(base, "adapter")
+    if other := next((name for name in ("adapter", "style_projector") if name in parts), ""):
+        return ModelPart(base, other)
     found, steering = parts.get("controlnet"), steering_of(base)
     known = ("ControlNetModel", "ControlNetUnionModel") if steering is None else steering.nets
     if found is None or found.class_name not in known:
@@ -220,6 +228,7 @@ EMITTERS: dict[str, Emitter] = {
     "set_conditioning_range": set_conditioning_range,
     "set_guidance": set_guidance,
     "add_reference_latent": add_reference_latent,
+    "add_stage_c": add_stage_c,
     "set_reference_method": set_reference_method,
     "zero_out_conditioning": zero_out_conditioning,
     "concat_conditioning": concat_conditioning,

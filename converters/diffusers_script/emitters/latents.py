@@ -24,6 +24,7 @@ def empty_latent(emission: Emission) -> EmptyLatent:
         batch=emission.value("batch_size"),
         channels=emission.value("channels"),
         node=emission.node.id,
+        edge=emission.fixed("downscale"),
     )
 
 
@@ -64,6 +65,20 @@ def encode_image(emission: Emission) -> Latents:
     emission.script.need(function)
     variable = emission.assign(call(function, emission.loader.vae(vae), pixels.variable), "latents")
     return Latents(variable, vae)
+
+
+def encode_stage_c(emission: Emission) -> dict[str, Any]:
+    """Pictures for stage C of Stable Cascade, and empty latents of stage B as large."""
+    pixels, vae = emission.pixels("images").variable, emission.part("vae")
+    if autoencoder_functions(vae) != ("encode_stage_c", "decode_stage_c"):
+        raise UnsupportedError("its autoencoder does not encode pictures for stage C")
+    emission.begin()
+    emission.script.need("encode_resized")
+    made = call("encode_resized", emission.loader.vae(vae), pixels, **emission.options(compression=42))
+    stage_c = Latents(emission.assign(made, "latents"), vae)
+    width, height = (f"{pixels}.shape[{axis}] // 8 * 8" for axis in (-1, -2))
+    stage_b = EmptyLatent(width, height, f"len({pixels})", "4", emission.node.id, edge=4)
+    return {"stage_c": stage_c, "stage_b": stage_b}
 
 
 def vae_decode(emission: Emission) -> Any:
@@ -139,6 +154,7 @@ EMITTERS: dict[str, Emitter] = {
     "empty_video_latent": empty_video_latent,
     "cut_latent_to_batch": cut_latent_to_batch,
     "encode_image": encode_image,
+    "encode_stage_c": encode_stage_c,
     "encode_for_inpaint": encode_for_inpaint,
     "vae_decode": vae_decode,
     "set_noise_mask": set_noise_mask,

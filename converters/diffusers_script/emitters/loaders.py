@@ -28,7 +28,7 @@ def load_checkpoint(emission: Emission) -> dict[str, Any]:
     base = make_base(emission, "MODEL", _options(emission))
     family_of(base)  # says where there is no script for it
     if flow_of(base) is not None and how_to_load(base) == "from_single_file":
-        base = _in_parts(emission, base)
+        base = in_parts(emission, base)
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
     if base.description.task not in (TASKS if flow_of(base) is None else FLOW_TASKS):
         raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
@@ -89,7 +89,7 @@ def _tokenizer(emission: Emission, part: ModelPart) -> tuple[str, str, str]:
     return argument, loader, constant_for(emission, path, "TOKENIZER")
 
 
-def _in_parts(emission: Emission, base: Base) -> Base:
+def in_parts(emission: Emission, base: Base) -> Base:
     """A single file as parts that are loaded one by one, and put together."""
     roles = [role.part for role in family_of(base).encoders() if role.kind == "text"]
     names = [name for name in (traits_of(base).network, *roles, "vae") if name in base.description.parts]

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..conditionings import Conditioning, Entry
+from ..families import flow_of
 from ..graph import Given
 from ..layout import quoted
-from ..models import ModelPart, PicturePrompt
+from ..models import Hook, ModelPart, PicturePrompt
 from ..nets import described
 from ..script import UnsupportedError
 from .base import Emission, Emitter
@@ -88,6 +89,21 @@ def add_image_prompt(emission: Emission) -> Conditioning:
     return Conditioning(tuple(map(shown, conditioning.entries)))
 
 
+def apply_style_patch(emission: Emission) -> ModelPart:
+    """The style of a picture, which a transformer reads behind the text."""
+    model, projector, encoder = (emission.part(name) for name in ("model", "control_net", "image_encoder"))
+    flow = flow_of(model.base)
+    if projector.part != "style_projector" or flow is None or not flow.styles:
+        raise UnsupportedError("it is no patch for the styles of a picture, or not for models of this family")
+    taken = {
+        "encoder": emission.loader.component(encoder),
+        "projector": emission.loader.component(projector),
+        "image": emission.pixels("image").variable,
+        "crop": quoted(emission.fixed("crop")),
+    }
+    return replace(model, hooks=(*model.hooks, Hook(flow.styles, tuple(taken.items()), "references")))
+
+
 def _scale(emission: Emission, model: ModelPart) -> str:
     """The strength: one number, or those of the layers that make style and layout in SDXL."""
     strength = emission.value("strength")
@@ -122,4 +138,5 @@ EMITTERS: dict[str, Emitter] = {
     "load_image_encoder": load_image_encoder,
     "apply_ip_adapter": apply_ip_adapter,
     "add_image_prompt": add_image_prompt,
+    "apply_style_patch": apply_style_patch,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..families import flow_of
-from ..flows import times_of
+from ..flows import is_flow, times_of
 from ..graph import Given
 from ..layout import call, flat
 from ..models import ModelPart
@@ -30,7 +30,7 @@ def set_prediction(emission: Emission) -> ModelPart:
     """The levels of Stable Diffusion with another meaning of what the network gives."""
     model, prediction = emission.part("model"), emission.fixed("prediction")
     if flow_of(model.base) is not None:
-        raise UnsupportedError("a model on a flow becomes one of Stable Diffusion's kind in no script")
+        raise UnsupportedError("a model of another family becomes one of Stable Diffusion's kind in no script")
     if prediction == "lcm":
         raise UnsupportedError("models that are distilled for few steps (lcm) are told timesteps of their own")
     wanted = {**STANDARD, "prediction_type": prediction, "rescale_betas_zero_snr": emission.fixed("zero_snr")}
@@ -58,8 +58,17 @@ def set_flux_shift(emission: Emission) -> ModelPart:
     return replace(model, times=(shift, "10000", "1.0"))
 
 
+def set_cascade_shift(emission: Emission) -> ModelPart:
+    """Another shift of a cosine schedule."""
+    model = emission.part("model")
+    flow = flow_of(model.base)
+    if flow is None or flow.levels != "CosineLevels":
+        raise UnsupportedError("a model of another family gets the noise levels of Stable Cascade in no script")
+    return replace(model, times=(emission.value("shift"),))
+
+
 def _require_flow(model: ModelPart) -> None:
-    if flow_of(model.base) is None:
+    if not is_flow(model.base):
         raise UnsupportedError("a model that is none on a flow becomes one in no script")
 
 
@@ -67,4 +76,5 @@ EMITTERS: dict[str, Emitter] = {
     "set_prediction": set_prediction,
     "set_flow_shift": set_flow_shift,
     "set_flux_shift": set_flux_shift,
+    "set_cascade_shift": set_cascade_shift,
 }

@@ -10,7 +10,7 @@ from graphflow.execution.filenames import TOKEN
 from graphflow.execution.output import safe_parts
 
 from ..flows import is_raw
-from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
+from ..handles import Decoding, EmptyLatent, Frames, Latents, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
@@ -48,6 +48,28 @@ def save_image(emission: Emission) -> None:
         images, flags = _together(emission, [_pictures(emission, part, truncate=truncate) for part in parts])
     emission.begin()
     _write(emission, images, flags)
+
+
+def save_video(emission: Emission) -> None:
+    """A file of moving pictures."""
+    found = emission.inputs["video"]
+    if not isinstance(found, Frames):
+        raise UnsupportedError("scripts save the videos that are made of their pictures")
+    emission.begin()
+    _make_folder(emission)
+    function = "to_pil_truncated" if emission.fixed("rounding") == "truncate" else "to_pil"
+    emission.script.need("save_frames", function)
+    format, options = emission.fixed("format"), {}
+    if format == "webp":
+        options = {"quality": emission.value("quality")}
+        options |= {"lossless": "True"} if emission.inputs["quality"].value == 100 else {}
+    elif format == "gif":
+        options = {"disposal": "1"}
+    if format != "gif" or emission.fixed("loop"):
+        options["loop"] = "0" if emission.fixed("loop") else "1"
+    stem = _stem(emission, f".{format}")
+    path = f'args.out / {"f" if "{" in stem else ""}"{stem}.{format}"'
+    emission.script.add("", call("save_frames", f"{function}({found.variable})", path, found.fps, **options))
 
 
 def _write(emission: Emission, images: str, flags: str) -> None:
@@ -189,6 +211,7 @@ def preview(emission: Emission) -> None:
 EMITTERS: dict[str, Emitter] = {
     "safety_filter": safety_filter,
     "save_image": save_image,
+    "save_video": save_video,
     "preview": preview,
     "save_latent": save_latent,
 }

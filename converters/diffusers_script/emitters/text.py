@@ -182,7 +182,8 @@ def encode_prompts_with_images(emission: Emission) -> dict[str, Any]:
         made = [script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in pictures]
         sides = {name: replace(entry, settings=(("references", tuple(made)),)) for name, entry in sides.items()}
     height, width = [f"{pictures[0]}.shape[{axis}]" for axis in (-2, -1)] if pictures else 2 * [str(resolution or 1024)]
-    latent = EmptyLatent(width, height, "1", str(family_of(encoder.base).latent.channels), emission.node.id)
+    known = family_of(encoder.base).latent
+    latent = EmptyLatent(width, height, "1", str(known.channels), emission.node.id, edge=known.downscale)
     positive, negative = (Conditioning((entry,)) for entry in sides.values())
     return {"positive": positive, "negative": negative, "latent": latent}
 

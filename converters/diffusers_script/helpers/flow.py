@@ -54,6 +54,28 @@ class FlowDenoiser(Guided):
         return told
 
 
+def predict_noise(denoise):
+    """Have the network tell the noise in latents of variance 1, from clean + sigma * noise."""
+    predict = denoise.predict
+
+    def predict_scaled(x, sigma, prompts):
+        scaled = x / (sigma**2 + 1).sqrt()
+        return [x + (clean - scaled) for clean in predict(scaled, sigma, prompts)]
+
+    denoise.predict = predict_scaled
+
+
+def predict_velocity(denoise):
+    """Have the network tell the velocity (Salimans and Ho 2022) of the same latents."""
+    predict = denoise.predict
+
+    def predict_scaled(x, sigma, prompts):
+        root = (sigma**2 + 1).sqrt()
+        return [clean / root for clean in predict(x / root, sigma, prompts)]
+
+    denoise.predict = predict_scaled
+
+
 def keep_references(denoise, adjust=None):
     """Have the network make of references what it makes of them once, and keep it."""
     if adjust is not None:

@@ -78,3 +78,20 @@ def encode_with_clips_and_t5(
         t5 = encode_t5(*t5, parts, least=least, **length).cpu()
     hidden = torch.nn.functional.pad(hidden, (0, t5.shape[-1] - hidden.shape[-1]))
     return {"embeds": torch.cat([hidden, t5], dim=1), "pooled": pooled}
+
+
+def encode_until_the_end(pipe, parts, layer=-1):
+    """What Stable Cascade reads of a prompt: its end fills it up, and is looked at once."""
+    tokenizer, encoder = pipe.tokenizer, pipe.text_encoder
+    tokenizer.pad_token = tokenizer.eos_token
+
+    def look(module, args, kwargs):
+        ends = args[0] == tokenizer.eos_token_id
+        seen = ends.cumsum(dim=1) - ends.long() == 0
+        return args, {**kwargs, "attention_mask": seen.long()}
+
+    core = getattr(encoder, "text_model", encoder)
+    hook = core.register_forward_pre_hook(look, with_kwargs=True)
+    embeds, pooled = encode_parts(tokenizer, encoder, parts, layer, False)
+    hook.remove()
+    return {"embeds": embeds, "pooled": pooled}

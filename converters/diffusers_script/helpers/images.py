@@ -1,13 +1,19 @@
 """Pictures and latents."""
 # mypy: ignore-errors
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 from safetensors.torch import load_file, save_file
 
 from graphflow.pixels.alpha import appearances
-from graphflow.pixels.resampling import resize_bilinear
+from graphflow.pixels.resampling import (
+    crop_to_shape,
+    resize_bicubic,
+    resize_bilinear,
+)
 
 
 def read_picture(path, keyed=False):
@@ -88,12 +94,37 @@ def patch_statistics(vae, like):
     return mean.to(like).reshape(shape), deviation.reshape(shape)
 
 
+def encode_stage_a(vae, images):
+    """The same by Stable Cascade's stage A, in which pictures are in [0, 1], too."""
+    images = cut_evenly(images[:, :3], 4).to(vae.device, vae.dtype)
+    return torch.cat([vae.encode(image).latents for image in images.split(1)]).float()
+
+
+def encode_stage_c(vae, images):
+    """The same for Stable Cascade's stage C."""
+    if vae.encoder is None:
+        raise SystemExit("its file decodes latents for previews only")
+    images = cut_evenly(images[:, :3], 32).to(vae.device, vae.dtype)
+    return torch.cat([vae.encoder(image) for image in images.split(1)]).float()
+
+
+def encode_resized(vae, images, compression=42):
+    """The same of pictures as large as its encoder wants them."""
+    size = [edge // compression * 32 for edge in images.shape[-2:]]
+    return encode_stage_c(vae, resize_bicubic(crop_to_shape(images[:, :3], size), size))
+
+
 def whole_samples(images, edge):
     """Pictures in [-1, 1], cut evenly to whole latent samples."""
+    return cut_evenly(images, edge) * 2 - 1
+
+
+def cut_evenly(images, edge):
+    """Pictures without what does not fill a whole latent sample."""
     height, width = images.shape[-2:]
     top, left = height % edge // 2, width % edge // 2
     bottom, right = top + height // edge * edge, left + width // edge * edge
-    return images[..., top:bottom, left:right] * 2 - 1
+    return images[..., top:bottom, left:right]
 
 
 def decode_latents(vae, latents):
@@ -122,6 +153,39 @@ def decode_frame(vae, latents):
     latents = latents.to(vae.device, vae.dtype)[:, :, None]
     images = [vae.decode(item).sample[:, :, 0] for item in latents.split(1)]
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def decode_stage_a(vae, latents):
+    """The same by Stable Cascade's stage A, which keeps to the range by itself."""
+    latents = latents.to(vae.device, vae.dtype)
+    images = [vae.decode(item).sample for item in latents.split(1)]
+    return torch.cat(images).float().cpu()
+
+
+def decode_stage_c(vae, latents):
+    """Previews of stage C's latents."""
+    if vae.previewer is None:
+        raise SystemExit(
+            "its file encodes pictures only: stage B draws stage C's latents"
+        )
+    latents = latents.to(vae.device, vae.dtype)
+    images = [vae.previewer(item) for item in latents.split(1)]
+    return torch.cat(images).float().cpu().clamp(0, 1)
+
+
+def decode_together(vae, latents):
+    """The same by an autoencoder that looks at all frames at once."""
+    latents = latents.to(vae.device, vae.dtype)
+    images = vae.decode(latents, num_frames=len(latents)).sample
+    return (images.float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def save_frames(pictures, path, fps, **options):
+    """Save pictures as a moving one; what each is shown adds up to its length."""
+    ends = [round(1000 * number / fps) for number in range(len(pictures) + 1)]
+    shown = [max(1, end - start) for start, end in pairwise(ends)]
+    first, *others = pictures
+    first.save(path, save_all=True, append_images=others, duration=shown, **options)
 
 
 def to_pil(images):

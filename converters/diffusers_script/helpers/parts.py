@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
+from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_wan_vae_to_diffusers,
@@ -43,6 +44,22 @@ def load_converted(cls, path, convert=dict, prefix="", dtype=None, **config):
     """A model from a file, whose names are those of the class once converted."""
     tensors = convert(tensors_of_part(path, prefix, dtype))
     return fill_part(cls, path, tensors, config)
+
+
+class Parts(DiffusionPipeline):
+    """Parts of a model that no pipeline of Diffusers draws with as this script does."""
+
+    model_cpu_offload_seq = "text_encoder->transformer->vae"
+    _optional_components = ("transformer", "text_encoder", "tokenizer", "vae")
+
+    def __init__(self, transformer=None, text_encoder=None, tokenizer=None, vae=None):
+        super().__init__()
+        self.register_modules(
+            transformer=transformer,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            vae=vae,
+        )
 
 
 WRAPPER = re.compile(r"^(text|vision)_model\.")
@@ -118,9 +135,11 @@ def renamed(key, table):
 
 
 def take_rows(tensor, rows):
-    """All of a tensor, its halves exchanged, or some of its rows: first:last/all."""
+    """All of a tensor, turned, its halves exchanged, or some of its rows: first:last/all."""
     if rows == "swap":
         return torch.cat(tensor.chunk(2)[::-1])
+    if rows == "turn":
+        return tensor.T
     if not rows:
         return tensor
     first, last, whole = map(int, re.split("[:/]", rows))

@@ -8,7 +8,8 @@ from diffusers import T2IAdapter
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from graphflow.vision.clip_pixels import clip_pixels
+from graphflow.pixels.resampling import crop_to_shape, resize_bilinear
+from graphflow.vision.clip_pixels import clip_pixels, seen_pixels
 
 from .flow import spread
 
@@ -119,3 +120,18 @@ def load_t2i_adapter(path, **config):
     named = {renamed(name): tensors[name] for name in tensors}
     adapter.load_state_dict({name: named[name] for name in adapter.state_dict()})
     return adapter.eval()
+
+
+def seen_picture(encoder, image):
+    """What an image encoder sees in the middle of a picture."""
+    seen = encoder(seen_pixels(encoder, image[:1], "center")).image_embeds
+    return {"embeds": seen.float()[:, None]}
+
+
+def first_frame(image, size, noise=0.0):
+    """A picture as the first frame of a video, with noise from a fixed seed."""
+    image = resize_bilinear(crop_to_shape(image[:1, :3], size), size)
+    if noise:
+        generator = torch.Generator().manual_seed(0)
+        image = image + torch.randn(image.shape, generator=generator) * noise
+    return image

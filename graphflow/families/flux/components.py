@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from graphflow.basics.importing import collector_paused
-from graphflow.errors import ModelFormatError
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flux.config import T5_TOKENS, times
@@ -19,6 +21,8 @@ from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
 from graphflow.families.flux.steering import flux_control_net
 from graphflow.families.flux.style import REDUX
+from graphflow.families.flux.style_projector import STYLE_LAYERS, StyleProjector
+from graphflow.families.flux.style_projector_config import STYLE_PROJECTOR
 from graphflow.families.flux.text import FluxText
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
 from graphflow.families.latent_diffusion.hooks.attach import attending
@@ -28,7 +32,30 @@ from graphflow.loading.components import FindVectors, Module
 from graphflow.loading.hooks import attach
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values.image_prompts import ImagePrompt
+from graphflow.values.image_prompts import ImagePrompt, StyleTokens
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StylePatch:
+    """What `ControlNet.use()` gives for a patch for styles.
+
+    Attributes:
+        module: A :class:`StyleProjector`.
+    """
+
+    module: Any
+    layers: ClassVar[Sequence[int]] = STYLE_LAYERS
+
+    @property
+    def reads(self) -> tuple[int, int]:
+        """Number and width of the tokens that it reads."""
+        return self.module.reads, self.module.width
+
+    @inference
+    def tokens(self, states: Sequence[Tensor]) -> Tensor:
+        """Tokens (B, n, C) of hidden layers (B, T, D), float32 on the CPU."""
+        found: Tensor = self.module(states)
+        return found.float().cpu()
 
 
 class FluxComponents(FlowComponents):
@@ -44,10 +71,14 @@ class FluxComponents(FlowComponents):
             with collector_paused():
                 made: nn.Module = flux_control_net(**part.config)
             return made
+        if part.class_name == STYLE_PROJECTOR:
+            return StyleProjector(**{name: int(str(value)) for name, value in part.config.items()})
         return super().build(part)
 
-    def control(self, part: Module) -> FluxControl:
-        """A ControlNet."""
+    def control(self, part: Module) -> FluxControl | StylePatch:
+        """A ControlNet, or a patch for styles."""
+        if isinstance(part.module, StyleProjector):
+            return StylePatch(module=part.module)
         return FluxControl(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
 
     def picture_adapter(self, part: Module) -> PictureAdapter:
@@ -111,6 +142,18 @@ class FluxComponents(FlowComponents):
 @attach.register
 def _(hook: ImagePrompt, loaded: FluxDenoiser) -> AbstractContextManager[None]:
     return attending(hook, loaded, loaded.picture_prompts)
+
+
+@attach.register
+def _(hook: StyleTokens, loaded: FluxDenoiser) -> AbstractContextManager[None]:
+    wanted = loaded.module.inner_dim
+    if hook.tokens.shape[-1] != wanted:
+        raise InvalidInputError(
+            f"the style patch makes tokens of width {hook.tokens.shape[-1]}, the model has {wanted}",
+            advice="use the model that the patch was made for",
+        )
+    loaded.styles.append(hook.tokens)
+    return nullcontext()
 
 
 COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(REDUX, CONTROL))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.network import flux_attention, flux_channels, flux_tokens, flux_velocity
 from graphflow.families.flux.references import PLACES
 from graphflow.families.flux.steering import DOUBLE, SINGLE
+from graphflow.families.flux.style_projector import reading_style, with_room
 from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
@@ -40,6 +42,7 @@ class FluxDenoiser(FlowDenoiser):
     footprint = FAMILY.footprint
     steered_by = FluxControl
     picture_prompts: FluxPicturePrompts = field(default_factory=FluxPicturePrompts)
+    styles: list[Tensor] = field(default_factory=list)
 
     @property
     def text_width(self) -> int:
@@ -106,23 +109,26 @@ class FluxDenoiser(FlowDenoiser):
         picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[:count].to(self.device)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
+        style = torch.cat(self.styles, dim=1) if self.styles else None
+        read = text if style is None else with_room(text, style)
         pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
         embedder = self.module.time_text_embed
         with (
             hearing(embedder, heard if config.guidance_embeds else None),
             self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
+            nullcontext() if style is None else reading_style(self.module, style),
         ):
             return flux_velocity(
                 self.module,
                 here,
                 told["timestep"],
-                embeds=text,
+                embeds=read,
                 pooled=told["pooled_projections"],
                 guidance=guidance,
                 beside=beside,
                 references=references,
                 arrange=PLACES[method],
-                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
+                joint_attention_kwargs=self._attention(entries, batch, read.shape[1], tokens.shape[1]) | seeing,
                 **block_lists(steering, blocks, tokens.shape[1] - count),
             )
 

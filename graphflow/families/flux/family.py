@@ -16,6 +16,7 @@ from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip
 from graphflow.families.flux.sizes import KONTEXT_SIZES
 from graphflow.families.flux.stand_ins import STAND_INS
 from graphflow.families.flux.style import REDUX, infer_redux
+from graphflow.families.flux.style_projector_config import STYLE_PROJECTOR, infer_style_projector, style_prefix
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
@@ -29,15 +30,22 @@ class FluxFamily(FlowFamily):
     """Implements :class:`graphflow.modelfiles.family.Family`; it describes what prompts by pictures, too."""
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
-        """Recognise a transformer, a ControlNet, a style model or an IP-Adapter by its tensors."""
+        """Recognise a transformer, a ControlNet, a style model or projector, or an IP-Adapter by its tensors."""
         if "redux_down.weight" in shapes:
             return Match(kind="style_model", variant=self.name)
         if MARK in shapes:
             return Match(kind="ip_adapter", variant=self.name)
+        if style_prefix(shapes) is not None:
+            return Match(kind="controlnet", variant=self.name, rank=self.rank)
         return super().recognise(shapes, metadata, stated=stated)
 
     def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
         """Fill in the description of a file."""
+        prefix = style_prefix(draft.shapes)
+        if prefix is not None:
+            draft.kind, draft.family = match.kind, self.name
+            draft.add("style_projector", infer_style_projector(draft.under(prefix), draft.where), prefix)
+            return
         infer = {"style_model": infer_redux, "ip_adapter": infer_ip_adapter}.get(match.kind)
         if infer is None:
             super().describe(draft, match, kind)
@@ -65,7 +73,7 @@ FAMILY = FluxFamily(
     control_marks=("x_embedder.", "double_blocks."),
     infer_control=infer_control,
     control_names=control_names,
-    steering=("ControlNets of InstantX, Shakker, x-labs and alimama", "IP-Adapters of x-labs", "Redux"),
+    steering=("ControlNets of InstantX, Shakker, x-labs and alimama", "IP-Adapters of x-labs", "Redux", "USO"),
     adapter_marks=("double_blocks", "single_transformer_blocks"),
     words=("flux",),
     rank=2,
@@ -95,6 +103,8 @@ FAMILY = FluxFamily(
             "graphflow.families.flow.patches",
             "graphflow.families.flux.references",
             "graphflow.families.flux.network",
+            "graphflow.families.flux.style_projector",
+            "graphflow.families.flux.styling",
             "graphflow.families.flow.residuals",
             "graphflow.families.flux.steering",
         ),
@@ -108,6 +118,8 @@ FAMILY = FluxFamily(
             attends=True,
             channels="flux_channels",
             adapts=True,
+            builds={STYLE_PROJECTOR: STYLE_PROJECTOR},
+            styles="take_style",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,
             steering=FlowSteering(

@@ -7,6 +7,7 @@ from graphflow.families.flux.config import MASK, PATCH, schedule
 from graphflow.families.flux.control_config import CONTROL
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER
 from graphflow.families.flux.style import REDUX
+from graphflow.families.flux.style_projector_config import STYLE_PROJECTOR
 from graphflow.families.latent_diffusion.stand_ins import CLIP_L, SIGLIP_WIDTH, VIT_L
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
@@ -57,6 +58,15 @@ STAND_INS = (
     StandIn(
         names=r"redux",
         parts={"style_model": TinyPart(class_name=REDUX, config={"redux_dim": SIGLIP_WIDTH, "txt_in_features": 4096})},
+    ),
+    StandIn(
+        names=r"uso.*projector",
+        parts={
+            "style_projector": TinyPart(
+                class_name=STYLE_PROJECTOR,
+                config={"reads": 729, "tokens": 4, "width": SIGLIP_WIDTH, "makes": HEADS * HEAD},
+            )
+        },
     ),
     StandIn(names=r"flux.*ip.?adapter", parts={"ip_adapter": _IP_ADAPTER}),
     StandIn(names=r"(^|/)ae(\.|$)|flux[._-]?1?[._-]?(vae|ae)", parts={"vae": AUTOENCODER}),

@@ -31,9 +31,9 @@ class StableCascadeComponents(FlowComponents):
             ModelFormatError: Its class cannot be loaded.
         """
         if part.class_name == UNET:
-            from graphflow.families.stable_cascade.network import Unet
+            from graphflow.families.stable_cascade.network import CascadeUnet
 
-            made: nn.Module = Unet.from_config(dict(part.config))
+            made: nn.Module = CascadeUnet.from_config(dict(part.config))
             return made
         if part.class_name == STAGE_C:
             from graphflow.families.stable_cascade.network import CascadeAutoencoder

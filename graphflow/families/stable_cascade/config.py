@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.description import Config, Description, JsonValue
+from graphflow.modelfiles.flow_times import CosineTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 UNET, STAGE_A, STAGE_C = "StableCascadeUNet", "PaellaVQModel", "CascadeAutoencoder"
@@ -29,6 +30,11 @@ SCHEDULERS = {"stage_b": 1.0, "stage_c": 2.0}
 def schedule(variant: str) -> Config:
     """The scheduler's config; `shift` is that of its levels (Hoogeboom et al. 2023, arXiv:2301.11093)."""
     return {"_class_name": "DDPMWuerstchenScheduler", "shift": SCHEDULERS.get(variant, 2.0)}
+
+
+def times(description: Description) -> CosineTimes:
+    """The noise levels of a variant."""
+    return CosineTimes(SCHEDULERS.get(description.variant or "", 2.0))
 
 
 def infer_unet(shapes: Shapes, where: str) -> Inferred:

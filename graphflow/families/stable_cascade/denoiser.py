@@ -12,6 +12,7 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.stable_cascade.evaluating import cascade_noise
 from graphflow.modelfiles.footprint import Footprint
 from graphflow.sampling.image_prompts import taken_prompts
 from graphflow.values import Conditioning, ConditioningEntry
@@ -60,29 +61,24 @@ class CascadeDenoiser(FlowDenoiser):
         """
         self.refuse_controls(entries)
         config, batch = self.module.config, len(x) // len(entries)
-        pooled = self.pooled(entries, batch, config.clip_text_pooled_in_channels)[:, None]
-        with self.varied(variation):
-            output: Tensor = self.module(
-                sample=x.to(self.device, self.dtype),
-                timestep_ratio=timestep.to(self.device),
-                clip_text_pooled=pooled,
-                **self._told(entries, batch),
-                return_dict=False,
-            )[0]
-        return output.to(x.device, x.dtype)
 
-    def _told(self, entries: Sequence[ConditioningEntry], batch: int) -> dict[str, Tensor]:
-        config = self.module.config
+        def told_of(name: str, *missing: int) -> Tensor:
+            return self.stacked([entry.extras.get(name, torch.zeros(missing)) for entry in entries], batch)
+
         if config.clip_text_in_channels:
-            nothing = torch.zeros(1, 1, config.clip_image_in_channels)
-            pictures = [entry.extras.get(_PICTURES, nothing) for entry in entries]
-            return {
-                "clip_text": self.text(entries, batch, config.clip_text_in_channels),
-                "clip_img": self.stacked(pictures, batch),
-            }
-        # Without stage C's latents it reads zeros, which is not the same as nothing.
-        nothing = torch.zeros(1, config.effnet_in_channels, 1, 1)
-        return {"effnet": self.stacked([entry.extras.get(PRIOR, nothing) for entry in entries], batch)}
+            text = self.text(entries, batch, config.clip_text_in_channels)
+            told = {"embeds": text, "pictures": told_of(_PICTURES, 1, 1, config.clip_image_in_channels)}
+        else:
+            told = {"stage_c": told_of(PRIOR, 1, config.effnet_in_channels, 1, 1)}
+        with self.varied(variation):
+            output = cascade_noise(
+                self.module,
+                x.to(self.device, self.dtype),
+                timestep.to(self.device),
+                pooled=self.pooled(entries, batch, config.clip_text_pooled_in_channels),
+                **told,
+            )
+        return output.to(x.device, x.dtype)
 
     def _seeing(self, entry: ConditioningEntry) -> ConditioningEntry:
         bare, prompts = taken_prompts(entry)

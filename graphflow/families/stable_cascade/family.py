@@ -15,12 +15,14 @@ from graphflow.families.stable_cascade.config import (
     infer_autoencoder,
     infer_unet,
     schedule,
+    times,
 )
 from graphflow.families.stable_cascade.names import cascade_names
 from graphflow.modelfiles.description import Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 STAGE_B_LATENT = LatentFormat(channels=4, scale=1 / 0.43, downscale=4)
 """Latents of the second diffusion model, which the autoencoder decodes."""
@@ -63,10 +65,25 @@ FAMILY = StableCascadeFamily(
     half="bfloat16",
     comfyui_loader={1: "stable_cascade"},
     latent=LatentFormat(channels=16, downscale=42),
-    variants=tuple(Variant(name=name) for name in ("stage_c", "stage_b")),
+    variants=(Variant(name="stage_c"), Variant(name="stage_b", latent=STAGE_B_LATENT)),
     infer=infer_unet,
     names=cascade_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=("CLIPTextModelWithProjection",), named=True),),
     components_in="graphflow.families.stable_cascade.components",
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.stable_cascade.evaluating", "graphflow.families.stable_cascade.network"),
+        flow=FlowScripts(
+            velocity="cascade_noise",
+            levels="CosineLevels",
+            times=times,
+            tells="predict_noise",
+            encode="encode_until_the_end",
+            layer="layer",
+            extras=("stage_c",),
+            holder="Parts",
+            builds={UNET: "CascadeUnet", STAGE_C: STAGE_C},
+        ),
+    ),
 )

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import StableCascadeUNet
+from diffusers import ModelMixin, StableCascadeUNet
 from torch import Tensor, nn
 from torchvision.models import efficientnet_v2_s
 
 
-class Unet(StableCascadeUNet):  # type: ignore[misc]  # diffusers is not followed
+class CascadeUnet(StableCascadeUNet):  # type: ignore[misc]  # diffusers is not followed
     """A `StableCascadeUNet` that reads the time in float32, whatever it computes in."""
 
     def get_timestep_ratio_embedding(self, timestep_ratio: Tensor, max_positions: int = 10_000) -> Tensor:
         """Sinusoids of times (N,) in [0, 1]."""
-        found: Tensor = super().get_timestep_ratio_embedding(timestep_ratio.float(), max_positions)
+        time = timestep_ratio.float()
+        found: Tensor = super().get_timestep_ratio_embedding(time, max_positions)
         return found.to(self.dtype)
 
 
-class CascadeAutoencoder(nn.Module):  # type: ignore[misc]
+class CascadeAutoencoder(ModelMixin):  # type: ignore[misc]
     """What stands for an autoencoder of stage C's latents: an encoder of pictures, and a decoder for previews.
 
     Args:
@@ -39,13 +40,15 @@ class _Encoder(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.backbone = efficientnet_v2_s().features.eval()
-        self.mapper = nn.Sequential(nn.Conv2d(1280, 16, kernel_size=1, bias=False), nn.BatchNorm2d(16, affine=False))
+        mapped = nn.Conv2d(1280, 16, kernel_size=1, bias=False)
+        self.mapper = nn.Sequential(mapped, nn.BatchNorm2d(16, affine=False))
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """From pictures (B, 3, H, W) in [0, 1] to latents (B, 16, H / 32, W / 32)."""
-        found: Tensor = self.mapper(self.backbone((pixels - self.mean[:, None, None]) / self.std[:, None, None]))
+        mean, deviation = self.mean[:, None, None], self.std[:, None, None]
+        found: Tensor = self.mapper(self.backbone((pixels - mean) / deviation))
         return found
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from diffusers.models.resnet import SpatioTemporalResBlock
 from torch import Tensor, nn
 
 from graphflow.basics.importing import collector_paused
@@ -15,13 +14,11 @@ from graphflow.families.flow.components import FlowComponents
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.svd.config import SIGMA_MAX, SIGMA_MIN, UNET, VAE
 from graphflow.families.svd.denoiser import SvdDenoiser
+from graphflow.families.svd.evaluating import set_norms_as_trained
 from graphflow.families.svd.family import FAMILY
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-NORM_EPS = 1e-5
-"""Of all norms in residual blocks, as trained; Diffusers has 1e-6 in those beside attention."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,11 +51,7 @@ class SvdComponents(FlowComponents):
             return autoencoder
         module = super().build(part)
         if part.class_name == UNET:
-            for block in module.modules():
-                if isinstance(block, SpatioTemporalResBlock):
-                    for norm in block.modules():
-                        if isinstance(norm, nn.GroupNorm):
-                            norm.eps = NORM_EPS
+            set_norms_as_trained(module)
         return module
 
     def denoiser(self, part: Module) -> SvdDenoiser:

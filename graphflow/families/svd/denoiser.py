@@ -10,13 +10,13 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.svd.evaluating import svd_velocity
 from graphflow.families.svd.family import FAMILY
 from graphflow.sampling.regions import PICTURE
 from graphflow.values import ConditioningEntry
 
-TOLD = ("fps", "motion", "noise_augmentation")
-"""Extras of an entry: frames a second, how much moves, and how much noise is on the first frame."""
-_DEFAULTS = {"fps": 6.0, "motion": 127.0, "noise_augmentation": 0.0}
+TOLD = {"fps": 6.0, "motion": 127.0, "noise_augmentation": 0.0}
+"""Extras of an entry: frames a second, how much moves, and how much noise is on the first frame; with what they usually are."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,18 +48,20 @@ class SvdDenoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network.
         """
         self.refuse_controls(entries)
-        frames, config = len(x) // len(entries), self.module.config
-        video = x.to(self.device, self.dtype).unflatten(0, (len(entries), frames))
+        config = self.module.config
         nothing = torch.zeros(1, config.in_channels - x.shape[1], *x.shape[-2:])
-        first = self.stacked([entry.extras.get(PICTURE, nothing) for entry in entries], 1)
-        rows = [[float(entry.extras.get(name, _DEFAULTS[name])) for name in TOLD] for entry in entries]
-        told = torch.tensor(rows) - torch.tensor([1.0, 0.0, 0.0])  # it was trained with one frame a second less
+        told = {
+            name: torch.tensor([float(entry.extras.get(name, usual)) for entry in entries], device=self.device)
+            for name, usual in TOLD.items()
+        }
         with self.varied(variation):
-            output: Tensor = self.module(
-                torch.cat([video, first[:, None].expand(-1, frames, -1, -1, -1)], dim=2),
-                timestep.to(self.device).unflatten(0, (len(entries), frames))[:, 0],
-                self.text(entries, 1, config.cross_attention_dim),
-                told.to(self.device, self.dtype),
-                return_dict=False,
-            )[0]
-        return output.flatten(0, 1).to(x.device, x.dtype)
+            output = svd_velocity(
+                self.module,
+                x.to(self.device, self.dtype),
+                timestep.to(self.device),
+                embeds=self.text(entries, 1, config.cross_attention_dim),
+                picture=self.stacked([entry.extras.get(PICTURE, nothing) for entry in entries], 1),
+                **told,
+                videos=len(entries),
+            )
+        return output.to(x.device, x.dtype)

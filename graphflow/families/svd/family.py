@@ -8,13 +8,15 @@ from typing import Any
 
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES, fill_checkpoint
-from graphflow.families.svd.config import UNET, VAE, infer_unet, infer_vae, schedule
+from graphflow.families.svd.config import SIGMA_MAX, SIGMA_MIN, UNET, VAE, infer_unet, infer_vae, schedule
 from graphflow.families.svd.names import svd_names
 from graphflow.modelfiles.description import Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.flow_times import LogTimes
 from graphflow.modelfiles.footprint import OF_UNETS
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 _TEMPORAL = ".time_stack."
 _DECODER = "decoder.mid.block_1.time_stack.in_layers.0.weight"
@@ -61,4 +63,18 @@ FAMILY = SvdFamily(
     schedule=schedule,
     roles=(EncoderRole(part="image_encoder", kind="picture", classes=("CLIPVisionModelWithProjection",)),),
     components_in="graphflow.families.svd.components",
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.svd.evaluating",),
+        flow=FlowScripts(
+            velocity="svd_velocity",
+            levels="LogLevels",
+            times=lambda _: LogTimes(SIGMA_MIN, SIGMA_MAX),
+            tells="predict_velocity",
+            encode="",
+            extras=("picture", "fps", "motion", "noise_augmentation"),
+            holder="Parts",
+            adjusts="set_norms_as_trained",
+        ),
+    ),
 )
