@@ -9,8 +9,7 @@ pages of the file count once they are touched. That of the whole network is this
 out. Times are the process's own seconds, three evaluations of each taking turns in one process, of which the median ratio.
 
 ``CASE`` names cases: ``FLUX.1/nvfp4/bfloat16`` one of them, ``FLUX.1`` all that begin so. What a case gave is kept in
-``build/benchmarks/quantised`` until the loading's source changes, so that a run that was stopped goes on where it was. Each
-takes about two minutes of a core that has nothing else to do.
+``build/benchmarks/quantised`` until the loading's source changes, so that a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
