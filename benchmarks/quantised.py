@@ -1,25 +1,31 @@
 """Peak memory and time of networks in quantised formats, against bfloat16 and against Diffusers' own GGUF layers.
 
-FLUX.1's and Qwen-Image's transformers in full width with fewer blocks, in the proportion of the whole ones, and Stable
-Diffusion 1.5's UNet whole, with random weights: one evaluation of 1,024 tokens of a picture (512 x 512 pixels of the UNet,
-whose inner layers see fewer), one thread. The memory is a fresh process's peak resident set less what it had with everything
-imported: mapped pages of the file count once they are touched. That of the whole network is this and the bytes of the blocks
-that were left out. Times are the process's own seconds, the lesser of two, taking turns in one process, with the first blocks
-only.
+    python -m benchmarks.quantised [CASE ...] [--list] [--fresh]
+
+FLUX.1's and Qwen-Image's transformers in full width with the first of their blocks, and Stable Diffusion 1.5's UNet whole,
+with random weights: one evaluation of 1,024 tokens of a picture (512 x 512 pixels of the UNet, whose inner layers see
+fewer), one thread. The memory is a fresh process's peak resident set less what it had with everything imported: mapped
+pages of the file count once they are touched. That of the whole network is this and the bytes of the blocks that were left
+out. Times are the process's own seconds, three evaluations of each taking turns in one process, of which the median ratio.
+
+``CASE`` names cases: ``FLUX.1/nvfp4/bfloat16`` one of them, ``FLUX.1`` all that begin so. What a case gave is kept in
+``build/benchmarks/quantised`` until the loading's source changes, so that a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -30,6 +36,7 @@ from diffusers.quantizers.gguf.utils import GGUFParameter, _replace_with_gguf_li
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import graphflow.loading
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.modules import LoadedPart
 from graphflow.loading.quantised.encoding import ENCODERS, Encoder
@@ -40,6 +47,7 @@ from graphflow.modelfiles.formats import read_header
 
 EDGE, TEXT = 32, 512
 MIB = 2**20
+KEPT = Path(__file__).parents[1] / "build" / "benchmarks" / "quantised"
 _ROWS, _BLOCKS = 128, 1_024
 
 
@@ -57,7 +65,6 @@ class Network:
         architecture: What GGUF files call it.
         blocks: By the option that tells how many blocks there are, what their names begin with, and how many there are in
             the whole network.
-        timed: How many of them are timed.
     """
 
     cls: Any
@@ -68,7 +75,6 @@ class Network:
     formats: tuple[str, ...]
     architecture: str
     blocks: dict[str, tuple[str, int]] = field(default_factory=dict)
-    timed: dict[str, int] = field(default_factory=dict)
 
 
 def _flux() -> dict[str, Any]:
@@ -112,17 +118,15 @@ FORMATS = ("fp8_scaled", "int8", "int8_convrot", "nvfp4", "gguf:Q8_0", "gguf:Q4_
 NETWORKS = {
     "FLUX.1": Network(
         FluxTransformer2DModel,
-        {"num_layers": 2, "num_single_layers": 4, "guidance_embeds": True},
+        {"num_layers": 1, "num_single_layers": 1, "guidance_embeds": True},
         *(_flux, "transformer", "flux", FORMATS, "flux"),
         {"num_layers": ("transformer_blocks.0.", 19), "num_single_layers": ("single_transformer_blocks.0.", 38)},
-        {"num_layers": 1, "num_single_layers": 2},
     ),
     "Qwen-Image": Network(
         QwenImageTransformer2DModel,
-        {"num_layers": 3},
+        {"num_layers": 1},
         *(_qwen, "transformer", "qwen_image", ("fp8_scaled", "int8", "nvfp4", "gguf:Q4_K"), "qwen_image"),
         {"num_layers": ("transformer_blocks.0.", 60)},
-        {"num_layers": 1},
     ),
     "SD 1.5 UNet": Network(
         UNet2DConditionModel,
@@ -137,8 +141,9 @@ def write_source(network: Network, path: Path) -> None:
     torch.manual_seed(0)
     with torch.device("meta"):
         shapes = network.cls.from_config(network.config).state_dict()
-    tensors = {name: torch.randn(shape.shape, dtype=torch.bfloat16).mul_(0.02) for name, shape in shapes.items()}
-    save_file(tensors, path)
+    few = torch.randn(1_000_003).mul_(0.02).bfloat16()
+    tensors = {name: few.repeat(1 + one.numel() // len(few))[: one.numel()] for name, one in shapes.items()}
+    save_file({name: tensor.view(shapes[name].shape).clone() for name, tensor in tensors.items()}, path)
 
 
 def write_format(network: Network, source: Path, target: str) -> Path:
@@ -226,80 +231,94 @@ def left_out(network: Network, path: Path) -> float:
     return total / MIB
 
 
-def times(network: Network, files: list[tuple[Path, str]]) -> list[float]:
-    """Seconds of each network over those of the first."""
-    short = replace(network, config={**network.config, **network.timed})
+def time_ratio(network: Network, files: list[tuple[Path, str]]) -> float:
+    """Seconds of the first network over those of the second."""
     given = network.inputs()
+    ratios = []
     with torch.inference_mode():
-        networks = [opened(short, *one) for one in files]
-        seconds: list[list[float]] = [[] for _ in files]
-        for _ in range(2):
-            for number, one in enumerate(networks):
+        networks = [opened(network, *one) for one in files]
+        for _ in range(3):
+            seconds = []
+            for one in networks:
                 start = time.process_time()
                 one(**given)
-                seconds[number].append(time.process_time() - start)
-    return [min(own) / min(seconds[0]) for own in seconds]
+                seconds.append(time.process_time() - start)
+            ratios.append(seconds[0] / seconds[1])
+    return median(ratios)
 
 
-def _asked(*arguments: str | Path) -> list[float]:
-    """Numbers that a fresh process measures."""
+def _asked(*arguments: str | Path) -> float:
+    """A number that a fresh process measures."""
     line = [sys.executable, "-m", "benchmarks.quantised", "--one", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, check=True, stdout=subprocess.PIPE, env=environment, text=True)
-    return [float(number) for number in done.stdout.splitlines()[-1].split()]
+    return float(done.stdout.splitlines()[-1])
 
 
-def measure(name: str, formats: tuple[str, ...]) -> None:
-    """Print a network's rows."""
+def cases() -> list[str]:
+    """Networks, formats, and what they are compared with."""
+    return [
+        f"{name}/{target}/{peer}"
+        for name, network in NETWORKS.items()
+        for target in network.formats
+        for peer in ("bfloat16", "diffusers")
+        if peer == "bfloat16" or (target.startswith("gguf") and network.part == "transformer")
+    ]
+
+
+def measure(case: str) -> str:
+    """A row of the table."""
+    name, target, peer = case.split("/")
     network = NETWORKS[name]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.safetensors"
         write_source(network, source)
-        files = {"bfloat16": (source, "graphflow")}
-        for target in formats or network.formats:
-            files[target] = (write_format(network, source, target), "graphflow")
-        theirs = {
-            target: (path, "diffusers")
-            for target, (path, _) in files.items()
-            if path.suffix == ".gguf" and network.part == "transformer"
-        }
-        measured = (*files.values(), *theirs.values())
-        with ThreadPoolExecutor(2) as pool:  # other processes' memory is none of these
-            peaks = dict(zip(measured, pool.map(lambda one: _asked("peak", name, *one)[0], measured), strict=True))
-        ratios = dict(zip(peaks, _asked("times", name, *(part for one in peaks for part in one)), strict=True))
-        whole = {one: taken + left_out(network, one[0]) for one, taken in peaks.items()}
-        first = files["bfloat16"]
-        for target, one in files.items():
-            other = theirs.get(target)
-            cells = [
-                *(f"{one[0].stat().st_size / MIB:.0f}", f"{peaks[one]:.0f}", f"{peaks[one] / peaks[first]:.2f}"),
-                *(f"{whole[one] / whole[first]:.2f}", f"{ratios[one]:.2f}"),
-                *("" if other is None else f"{own[one] / own[other]:.2f}" for own in (peaks, ratios)),
-            ]
-            print(f"| {name} | {target} | {' | '.join(cells)} |", flush=True)
+        path = write_format(network, source, target)
+        files = [(path, "graphflow"), (source, "graphflow") if peer == "bfloat16" else (path, "diffusers")]
+        peaks = [_asked("peak", name, *one) for one in files]
+        ratio = _asked("time", name, *(part for one in files for part in one))
+        own, other = (taken + left_out(network, file) for taken, (file, _) in zip(peaks, files, strict=True))
+        size = path.stat().st_size / MIB
+    cells = [*(f"{number:.0f}" for number in (size, *peaks)), f"{own / other:.2f}", f"{ratio:.2f}"]
+    return f"| {name} | {target} | {peer} | {' | '.join(cells)} |"
+
+
+def _digest() -> str:
+    """Of all that decides the numbers."""
+    sources = [Path(__file__), *sorted(Path(graphflow.loading.__file__).parent.rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", choices=NETWORKS, action="append", help="all by default")
-    parser.add_argument("--format", action="append", help="those of the network by default")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="*", help="all by default")
+    parser.add_argument("--list", action="store_true", help="print the names of all cases")
+    parser.add_argument("--fresh", action="store_true", help="measure again what was measured")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args([] if arguments is None else arguments)
     torch.set_num_threads(1)
     if options.one:
         what, name, *rest = options.one
         files = [(Path(path), reader) for path, reader in zip(rest[0::2], rest[1::2], strict=True)]
-        network = NETWORKS[name]
-        print(*[peak(network, *files[0])] if what == "peak" else times(network, files))
+        print(peak(NETWORKS[name], *files[0]) if what == "peak" else time_ratio(NETWORKS[name], files))
         return
+    chosen = [one for one in cases() if not options.case or one.startswith(tuple(options.case))]
+    if options.list or not chosen:
+        print("\n".join(cases()))
+        sys.exit(0 if options.list else "no case begins so")
     print(
-        "| network | format | file, MiB | peak, MiB | of bfloat16 | whole network, of bfloat16 | time, of bfloat16"
-        " | memory, of Diffusers | time |"
+        "| network | format | against | file, MiB | peak, MiB | theirs, MiB | whole network, of theirs | time, of theirs |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name in options.network or NETWORKS:
-        measure(name, tuple(options.format or ()))
+    print("|---|---|---|---|---|---|---|---|")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    digest = _digest()
+    for case in chosen:
+        kept = KEPT / re.sub(r"[^\w.]", "-", case)
+        known = kept.read_text("utf-8").split("\n", 1) if kept.exists() and not options.fresh else []
+        row = known[1] if known[:1] == [digest] else measure(case)
+        kept.write_text(f"{digest}\n{row}", "utf-8")
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
