@@ -167,8 +167,6 @@ with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
     page = browser.new_page(viewport={"width": 2400, "height": 1200})
     previews, errors = [], []
-    page.on("console", lambda it: errors.append(f"{it.text} {it.location['url']}") if it.type == "error" else None)
-    page.on("response", lambda it: errors.append(f"{it.status} {it.request.method} {it.url}") if it.status >= 400 else None)
     page.on("websocket", lambda it: it.on("framereceived", lambda frame: previews.append(frame) if isinstance(frame, bytes) else None))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"http://{address}/", wait_until="load")
