@@ -182,7 +182,7 @@ def load_control_patch(control_net: ControlNetName) -> ControlNet:
 
 
 def _refuse_style(control_net: ControlNet) -> None:
-    if control_net.files[0].part == STYLE:
+    if any(file.part == STYLE for file in control_net.files):
         raise InvalidInputError(
             "the patch takes the style of a picture", where="control_net", advice="apply it with apply_style_patch"
         )

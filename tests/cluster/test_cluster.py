@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import re
 import signal
 import socket
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -28,9 +26,8 @@ from graphflow import events
 from graphflow.errors import CancelledError, InvalidInputError, NodeError
 from graphflow.execution.environment import Cancellation
 from graphflow.planning.record import versions_here
-from graphflow.session import Session, worker_session
+from graphflow.session import Session
 from tests.cluster import cluster_nodes
-from tests.cluster.killing import unlike_after_kills
 
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,17 +159,6 @@ def test_a_task_whose_worker_dies_is_tried_again(cluster: Session, tmp_path: Pat
     assert [notice.partition(": ray:")[0] for notice in result.notices] == [
         "n: a worker died, another one tries again"
     ] * 2
-
-
-def test_workers_that_are_killed_at_random_moments_change_nothing(cluster: Session, tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graphflow.session, "worker_session", worker_session)
-            assert unlike_after_kills(20, random.Random(), tmp_path) == set()
-    finally:
-        torch.set_num_threads(before)
 
 
 @soak

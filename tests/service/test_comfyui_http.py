@@ -451,15 +451,6 @@ def test_every_listed_type_is_whole(web: Web) -> None:
             assert section == "hidden" or all(isinstance(config[0], str | list) for config in inputs.values()), type
 
 
-def test_the_front_end_asks_for_files_and_folders(web: Web) -> None:
-    web.upload(png("olive"), name="olive.png")
-    assert "olive.png" in web.get("/internal/files/input") and web.client.get("/internal/files/etc").status_code == 404
-    assert web.get("/internal/folder_paths")["loras"] == ["models/loras"]
-    assert web.get("/internal/logs/raw")["entries"] == [] and web.get("/internal/logs") == ""
-    asked = {"clientId": "mine", "enabled": True}
-    assert web.client.patch("/api/internal/logs/subscribe", json=asked).status_code == 200
-
-
 def test_the_front_end_keeps_files_and_settings(still: Web) -> None:
     assert still.get("/users") == {"storage": "server", "migrated": True}
     still.post("/settings", {"Comfy.Locale": "en", "more": 1})

@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from graphflow.service.app import Service
 from graphflow.service.comfyui.desk import Desk, Part
 from graphflow.service.comfyui.files import file_routes
-from graphflow.service.comfyui.internal import internal_routes
 from graphflow.service.comfyui.jobs import job_routes
 from graphflow.service.comfyui.queue import queue_routes
 from graphflow.service.comfyui.refusals import Route
@@ -21,7 +20,6 @@ PARTS: tuple[Part, ...] = (
     job_routes,
     file_routes,
     system_routes,
-    internal_routes,
     user_routes,
 )
 
