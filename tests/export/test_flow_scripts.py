@@ -472,7 +472,7 @@ def test_a_style_is_taken_in_scripts_as_in_the_engine(
     write_models(cases("flux")["pipeline/txt2img"]["prompt"], models)
     config = session.library.describe("flux_dev_tiny", "diffusion_model").parts["transformer"].config
     seer().save_pretrained(models / "clip_vision" / "seer")
-    (models / "model_patches").mkdir()
+    (models / "model_patches").mkdir(exist_ok=True)
     makes = config["num_attention_heads"] * config["attention_head_dim"]
     save_file(style_projector(makes), models / "model_patches" / "projector.safetensors")
     PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "seen.png")
